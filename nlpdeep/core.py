@@ -162,7 +162,7 @@ def _command() -> str:
     if any('ipykernel' in o for o in argv): return 'notebook'
     return shlex.join([Path(argv[0]).name] + [Path(o).name if os.path.isabs(o) else o for o in argv[1:]])
 
-# %% ../nbs/00_core.ipynb #43215858
+# %% ../nbs/00_core.ipynb #db011005
 def results(name: str) -> list[dict]:
     "All runs recorded under `name`."
     f = results_dir()/f'{name}.json'
@@ -183,11 +183,12 @@ def record(
     run = dict(**key, metrics={k: float(v) for k, v in metrics.items()}, minutes=None if minutes is None else round(minutes, 3),
                device=device_report(), date=datetime.now(timezone.utc).isoformat(timespec='seconds'), commit=_commit(),
                command=_command(), versions=versions())
-    try: old = results(name)
-    except InputError: old = []
-    key = json.loads(json.dumps(key))
-    runs = [o for o in old if {k: o[k] for k in key} != key] + [run]
-    write_json(results_dir()/f'{name}.json', runs)
+    key, file = json.loads(json.dumps(key)), results_dir()/f'{name}.json'
+    from filelock import FileLock
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_name(f'.{name}.lock')):      # several runs may finish at once
+        old = results(name) if file.exists() else []
+        write_json(file, [o for o in old if {k: o[k] for k in key} != key] + [run])
     return run
 
 # %% ../nbs/00_core.ipynb #01cda8d8
@@ -233,7 +234,7 @@ def show_results(name: str, by: str | list, metrics=None, fmt='{:.3f}', where=No
     src = uniq(v['source'] for v in pub.values())
     display(HTML(df.reset_index().to_html(index=False, border=0) + f'<small>{cap}' + (f' · published: {src}' if src else '') + '</small>'))
 
-# %% ../nbs/00_core.ipynb #31c88d25
+# %% ../nbs/00_core.ipynb #649167b3
 def flat_tensors(o, prefix: str = 'out') -> dict:
     "All tensors in a nest of tuples, lists and dicts, by path."
     import torch
@@ -248,8 +249,9 @@ def _run(f, args, kwargs, seed, grads):
     tree = lambda o: leaf(o) if isinstance(o, torch.Tensor) else type(o)(map(tree, o)) if type(o) in (tuple, list) else o
     args, kwargs = tree(tuple(args)), {k: tree(v) for k, v in kwargs.items()}
     params = dict(f.named_parameters()) if isinstance(f, torch.nn.Module) else {}
-    torch.manual_seed(seed)
-    outs = flat_tensors(f(*args, **kwargs))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        outs = flat_tensors(f(*args, **kwargs))
     if not grads: return outs, {}, {}
     g, floats = torch.Generator().manual_seed(seed), [o for o in outs.values() if o.requires_grad]
     loss = sum((o * torch.randn(o.shape, generator=g).to(o)).sum() for o in floats)
