@@ -106,11 +106,28 @@ def linked(text: str, name: str) -> str:
     text = re.sub(r'git\+https://github\.com/[\w.-]+/[\w.-]+', f'git+{repo}', text)
     return re.sub(r'https://github\.com/[\w.-]+/[\w.-]+?(?=/(?:actions|issues|blob|tree)\b)', repo, text)
 
+def chapters() -> str:
+    "The README's table of chapters, made from their first cells: number, title, promise, Colab link."
+    rows = ['| | chapter | what it promises | |', '|---|---|---|---|']
+    for p in all_notebooks():
+        if p.parent != NBS: continue
+        first = ''.join(read(p)['cells'][0]['source'])
+        title, promise = re.search(r'(?m)^# (.+)$', first)[1], re.search(r'(?m)^> (.+(?:\n> .+)*)$', first)
+        what = re.sub(r'\n> ', ' ', promise[1]) if promise else ''
+        rows.append(f'| {re.match("[0-9]+[a-z]?", p.name)[0]} | [{title}](nbs/{p.name}) | {what} | [![Colab](https://colab.research.google.com/assets/colab-badge.svg)]'
+                    f'(https://colab.research.google.com/github/o/r/blob/b/nbs/{p.name}) |')
+    return '\n'.join(rows)
+
+def linked_readme(text: str) -> str:
+    "The README with its table of chapters and its links renewed."
+    text = re.sub(r'(?s)(<!-- chapters[^\n]*-->\n).*?(<!-- end -->)', lambda m: m[1] + chapters() + '\n' + m[2], text)
+    return linked(text, '')
+
 def links():
     for p in all_notebooks():
         s = p.read_text(encoding='utf-8'); p.write_text(linked(s, p.relative_to(NBS).as_posix()), encoding='utf-8')
     p = ROOT/'README.md'
-    if p.exists(): p.write_text(linked(p.read_text(encoding='utf-8'), ''), encoding='utf-8')
+    p.write_text(linked_readme(p.read_text(encoding='utf-8')), encoding='utf-8')
 
 if __name__ == '__main__':
     if len(sys.argv) < 2 or sys.argv[1] not in ('save', 'check', 'links'): sys.exit(__doc__)

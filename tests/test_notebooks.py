@@ -34,7 +34,7 @@ def test_links():
     "The repository's address stands once, in settings.ini; badges, links and install lines follow it."
     for p in ALL: s = p.read_text(encoding='utf-8'); assert nbs.linked(s, p.relative_to(nbs.NBS).as_posix()) == s, 'run: python tests/notebooks.py links'
     s = (nbs.ROOT/'README.md').read_text(encoding='utf-8')
-    assert nbs.linked(s, '') == s, 'run: python tests/notebooks.py links'
+    assert nbs.linked_readme(s) == s, 'run: python tests/notebooks.py links'
 
 def test_rules_of_the_house():
     "A lower number never imports a higher one; no star imports."
