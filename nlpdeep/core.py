@@ -405,7 +405,7 @@ def doctor(network: bool = True) -> list[tuple[bool, str]]:
     except Exception as e: lines.append((False, f'device: {e}'))
     return lines
 
-# %% ../nbs/00_core.ipynb #71722c2f
+# %% ../nbs/00_core.ipynb #287e0604
 def setup_notebook(fastai: bool = False) -> None:
     "Print versions, device and dial; set seeds; settle defaults so that saved outputs are stable (`fastai`: no column of times either)."
     guard_torchvision()
@@ -416,5 +416,6 @@ def setup_notebook(fastai: bool = False) -> None:
                          'axes.spines.right': False, 'font.size': 10, 'svg.hashsalt': 'nlpdeep'})
     if fastai:
         from fastai.basics import Recorder, defaults
-        defaults.callbacks = [functools.partial(Recorder, add_time=False) if o is Recorder else o for o in defaults.callbacks]
+        quiet = type('Recorder', (Recorder,), dict(__init__=lambda self, add_time=False, **kw: Recorder.__init__(self, add_time=add_time, **kw)))
+        defaults.callbacks = [quiet if o is Recorder else o for o in defaults.callbacks]
     print(' · '.join(f'{k} {v}' for k, v in versions().items()), f'\n{device_report()} · dial: {size()}')
