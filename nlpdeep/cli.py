@@ -197,7 +197,7 @@ def last_screen(run: dict, out) -> str:
     lines += ['', 'minutes     ' + ', '.join(f'{k} {v / 60:.2f}' for k, v in f['seconds'].items()) + f", together {sum(f['seconds'].values()) / 60:.2f}"]
     return '\n'.join(lines + ['', f'model       {out}', f"report      {Path(out)/'report.html'}", f'next        nlpdeep classify --model {out} "a warm, funny and quietly moving film"'])
 
-# %% ../nbs/12_cli.ipynb #7300f0b5
+# %% ../nbs/12_cli.ipynb #66479c46
 def _writable(path):
     "An InputError unless a file can be written at `path`; asked before any work."
     path = Path(path)
@@ -216,6 +216,7 @@ def ulmfit(
     epochs: Annotated[Optional[int], typer.Option(help='Epochs of the classifier with all layers free.', show_default='by the dial')] = None,
     lm_epochs: Annotated[Optional[int], typer.Option(help='Epochs of the language model.', show_default='by the dial')] = None,
     max_vocab: Annotated[Optional[int], typer.Option(help='Words to keep.', show_default='by the dial')] = None,
+    lang: Annotated[Optional[str], typer.Option(help="Whose words: a language code of spaCy's tokenizer.", show_default='en')] = None,
     limit: Annotated[Optional[int], typer.Option(help='Use at most so many texts of each part: a quick try.', show_default='all')] = None,
     labels: Annotated[Optional[int], typer.Option(help='Learn from so many labels; the other training texts are only read.', show_default='all')] = None,
     seed: Annotated[Optional[int], typer.Option(help='The same seed on the same machine gives the same model.', show_default='of settings.ini')] = None,
@@ -244,19 +245,18 @@ def ulmfit(
         if v is not None: os.environ[k] = v
     seed = settings().getint('course', 'seed') if seed is None else seed
     if json_: _writable(json_)
-    say = None if quiet else typer.echo
+    t = time.perf_counter()
+    df = thin(_texts(data, text, label, group, seed), limit, labels, seed)
     from nlpdeep.ulmfit import ULMFiTConfig, as_frame, can_write
     can_write(out)
-    cfg = ULMFiTConfig.sized(seed=seed, epochs=epochs, lm_epochs=lm_epochs, max_vocab=max_vocab)
-    t = time.perf_counter()
-    df = as_frame(thin(_texts(data, text, label, group, seed), limit, labels, seed), seed=seed)
-    clf, run = ulmfit_run(df, cfg, say, 'the movie snippets' if data is None else Path(data).name)
+    cfg = ULMFiTConfig.sized(seed=seed, lang=lang, epochs=epochs, lm_epochs=lm_epochs, max_vocab=max_vocab)
+    clf, run = ulmfit_run(as_frame(df, seed=seed), cfg, None if quiet else typer.echo, 'the movie snippets' if data is None else Path(data).name)
     run['figures']['seconds'] = {'texts': round(time.perf_counter() - t - sum(run['figures']['seconds'].values()), 2)} | run['figures']['seconds']
     clf.save(out, {'report.html': report(run)})
     if json_: write_json(json_, run['figures'])
     typer.echo(last_screen(run, out))
 
-# %% ../nbs/12_cli.ipynb #95417f50
+# %% ../nbs/12_cli.ipynb #8a060bf8
 Model = Annotated[Path, typer.Option('--model', '-m', help='A model folder that `nlpdeep ulmfit` has written.')]
 
 @app.command(epilog='Exit code 0: done. 2: the texts or the model folder are not in order, and the message says how.')
@@ -278,7 +278,8 @@ def classify(
     `nlpdeep classify --json < reviews.txt`
     """
     if device is not None: os.environ['NLPDEEP_DEVICE'] = device
-    if not texts: texts = [o.rstrip('\n') for o in sys.stdin]
+    if not texts: texts = [] if sys.stdin.isatty() else [o.rstrip('\n') for o in sys.stdin]
+    if not texts: raise InputError('there is no text to judge: give texts as arguments, or one a line on standard input')
     from nlpdeep.ulmfit import TextClassifier, check_texts
     check_texts(texts, range(1, len(texts) + 1), ' (counted from 1)')
     clf = TextClassifier.load(model)
