@@ -1,0 +1,379 @@
+"Chapter 07: dropouts, AR and TAR, the encoder beside nn.LSTM and fastai's AWD_LSTM, weights by name."
+import copy, dataclasses, importlib.util, warnings
+import pytest, torch
+import torch.nn.functional as F
+from hypothesis import given, settings as hsettings, strategies as st
+from torch import nn
+from nlpdeep import awd_lstm as m
+from nlpdeep.awd_lstm import (AWDLSTM, AWDLSTMConfig, Dropout, EmbeddingDropout, LinearDecoder, LMModel7, RNNDropout, SequentialRNN, WeightDropout, bench_lstm,
+                              dropout_mask, language_model, load_weights, named_weights, next_word_loss, plug_into_fastai, rnn_callbacks, rnn_regularization, save_weights)
+from nlpdeep.core import InputError, set_seed, test_parity as parity
+
+V = 40
+SMALL = AWDLSTMConfig(V, emb_sz=8, n_hid=12, n_layers=3)
+OFF = dict(hidden_p=0., input_p=0., embed_p=0., weight_p=0.)
+bare = lambda n: n.replace('module.', '').replace('_raw', '')
+
+@pytest.fixture(autouse=True)
+def seeded(): set_seed(0)
+
+@pytest.fixture(scope='module')
+def fastai():
+    "fastai's own pieces; importing them takes seconds."
+    from fastai.text.models import awdlstm, core
+    from fastai.callback import rnn
+    class Box: pass
+    box = Box()
+    for mod in (awdlstm, core, rnn): box.__dict__.update({k: v for k, v in vars(mod).items() if k[0] != '_'})
+    return box
+
+def arch(cfg): return {k: v for k, v in dataclasses.asdict(cfg).items() if k != 'vocab_sz'}
+def words(*size): return torch.randint(0, V, size)
+
+# ---- masks
+
+@hsettings(max_examples=25, deadline=None)
+@given(p=st.floats(0, 1), seed=st.integers(0, 999))
+def test_share_of_zeros(p, seed):
+    torch.manual_seed(seed)
+    mask = dropout_mask(torch.ones(1), (100, 100), p)
+    assert abs((mask == 0).float().mean() - p) < .03
+    if p < 1: assert torch.allclose(mask[mask != 0], torch.tensor(1/(1 - p))) and torch.isfinite(mask).all()
+
+@pytest.mark.parametrize('p', [-.1, 1.1, float('nan')])
+def test_bad_probability(p):
+    with pytest.raises(InputError, match='probability'): dropout_mask(torch.ones(2), (2,), p)
+
+def test_dropout_is_pytorchs():
+    parity(Dropout(.3), nn.Dropout(.3), torch.randn(9, 7))
+    parity(lambda x: Dropout(.3)(x.transpose(0, 1)), lambda x: F.dropout(x.transpose(0, 1), .3), torch.randn(9, 7, 4))   # in memory order
+    x = torch.randn(3)
+    assert Dropout(.3).eval()(x) is x and Dropout(0.)(x) is x and (Dropout(1.)(x) == 0).all()
+
+def test_mask_keeps_dtype(): assert dropout_mask(torch.ones(1, dtype=torch.bfloat16), (3,), .5).dtype == torch.bfloat16
+
+@hsettings(max_examples=20, deadline=None)
+@given(bs=st.integers(1, 5), seq=st.integers(1, 9), p=st.floats(.1, .9))
+def test_rnn_dropout_shared_over_time(bs, seq, p):
+    y = RNNDropout(p)(torch.ones(bs, seq, 50))
+    assert (y == y[:, :1]).all()
+    if bs > 1: assert len({tuple(r[0].tolist()) for r in y}) > 1
+
+def test_rnn_dropout_is_fastais(fastai): parity(RNNDropout(.4), fastai.RNNDropout(.4), torch.randn(4, 7, 5))
+
+def test_embedding_dropout(fastai):
+    emb, w = nn.Embedding(V, 6, padding_idx=1), words(4, 30)
+    parity(EmbeddingDropout(emb, .5), fastai.EmbeddingDropout(copy.deepcopy(emb), .5), w)
+    d = EmbeddingDropout(emb, .5)
+    gone = (d(w) == 0).all(-1)
+    for v in w[w != 1].unique(): assert len(gone[w == v].unique()) == 1
+    before = emb.weight.clone()
+    assert torch.equal(d.eval()(w, scale=.5), emb(w) * .5) and torch.equal(emb.weight, before)
+
+def test_embedding_dropout_touches_looked_up_rows_only():
+    "No multiplication with the whole table: the graph holds nothing of its size but the lookup's gradient."
+    seen = []
+    emb = nn.Embedding(5000, 8)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: (seen.append(t.shape), t)[1], lambda t: t):
+        EmbeddingDropout(emb, .5)(words(2, 3)).sum().backward()
+    assert (5000, 8) not in seen
+
+# ---- weight dropout
+
+@pytest.mark.parametrize('kind', ['LSTM', 'GRU', 'RNN'])
+@pytest.mark.parametrize('kw', [dict(batch_first=True), dict(bidirectional=True), dict(bias=False), dict(num_layers=2)])
+@pytest.mark.parametrize('state', [False, True])
+def test_weight_dropout_off_is_pytorchs(kind, kw, state):
+    make = lambda: getattr(nn, kind)(5, 6, **kw)
+    h = torch.randn(make().num_layers * (1 + make().bidirectional), 3 if kw.get('batch_first') else 4, 6)
+    args = () if not state else ((h, h + 1),) if kind == 'LSTM' else (h,)
+    x = torch.randn(3, 4, 5)
+    parity(WeightDropout(make(), .5).eval(), make(), x, *args, names=bare)
+    parity(WeightDropout(make(), 0.), make(), x, *args, names=bare)
+
+def test_weight_dropout_is_fastais(fastai):
+    make, x, h = (lambda: nn.LSTM(5, 6, batch_first=True)), torch.randn(3, 4, 5), torch.randn(1, 3, 6)
+    parity(WeightDropout(make(), .4), fastai.WeightDropout(make(), .4), x, (h, h))
+    both = ['weight_hh_l0', 'weight_ih_l0']
+    parity(WeightDropout(make(), .4, both), fastai.WeightDropout(make(), .4, both), x, (h, h))
+
+def test_weight_dropout_properties():
+    layer, x = WeightDropout(nn.LSTM(5, 64, batch_first=True), .4), torch.randn(2, 3, 5)
+    w1, w2 = layer.dropped()[1], layer.dropped()[1]
+    assert not torch.equal(w1, w2) and abs((w1 == 0).float().mean() - .4) < .02
+    a, b = layer(x)[0], layer.eval()(x)[0]
+    assert torch.allclose(a[:, 0], b[:, 0], atol=1e-6) and not torch.allclose(a[:, 1:], b[:, 1:], atol=1e-3)   # the first step starts from zero
+    layer.train(); torch.manual_seed(1); layer(x)[0].sum().backward()
+    torch.manual_seed(1); used = layer.dropped()[1] != 0
+    g = layer.weight_hh_l0_raw.grad
+    assert (g[~used] == 0).all() and (g[used] != 0).float().mean() > .9
+    assert all(a is b for a, b in zip(layer.eval().dropped(), layer.weights()))                              # nothing is rebuilt in evaluation
+
+@pytest.mark.parametrize('kw', [{}, dict(bidirectional=True)])
+def test_side_by_side(kw):
+    "The GPU's path: one piece of memory, matrices first; same values, same gradients, each forward its own memory."
+    layer = WeightDropout(nn.LSTM(5, 6, **kw), .4)
+    torch.manual_seed(1); a = layer.dropped(together=False)
+    torch.manual_seed(1); b = layer.dropped(together=True)
+    order = sorted(b, key=lambda w: w.data_ptr())
+    assert [w.dim() for w in order] == sorted((w.dim() for w in b), reverse=True)
+    assert all(y.data_ptr() - x.data_ptr() == 4 * x.numel() for x, y in zip(order, order[1:]))
+    grads = lambda ws: torch.autograd.grad(sum((w.pow(3)).sum() for w in ws), layer.weights())
+    assert all(map(torch.equal, a, b)) and all(map(torch.equal, grads(a), grads(b)))
+    again = layer.dropped(together=True)
+    assert again[0].data_ptr() != b[0].data_ptr()                              # two passes before one backward do not disturb each other
+
+def test_weight_dropout_survives_copy_and_cast():
+    layer, x = WeightDropout(nn.LSTM(5, 6), .4).eval(), torch.randn(3, 4, 5)
+    other = copy.deepcopy(layer)
+    assert torch.equal(other(x)[0], layer(x)[0])
+    with torch.no_grad():
+        for p in other.parameters(): p.mul_(2)
+    assert not torch.allclose(other(x)[0], layer(x)[0])
+    assert other.double()(x.double())[0].dtype == torch.float64
+    ws = {n: torch.randn_like(p) for n, p in layer.named_parameters()}         # weights swapped for one call are the ones used
+    assert not torch.allclose(torch.func.functional_call(layer, ws, (x,))[0], layer(x)[0])
+
+def test_no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        language_model(SMALL)(words(2, 5))[0].sum().backward()
+
+def test_unknown_weight():
+    with pytest.raises(InputError, match='weight_hh_l0'): WeightDropout(nn.LSTM(5, 6), .4, 'weight_hh_l7')
+
+# ---- AR and TAR
+
+@hsettings(max_examples=25, deadline=None)
+@given(alpha=st.floats(0, 5), beta=st.floats(0, 5), bs=st.integers(1, 4), seq=st.integers(1, 6))
+def test_regularization_is_the_formula(alpha, beta, bs, seq):
+    raw = torch.randn(bs, seq, 7); out = Dropout(.5)(raw)
+    want = alpha * out.pow(2).sum() / out.numel()
+    if seq > 1: want = want + beta * sum((raw[:, t] - raw[:, t-1]).pow(2).sum() for t in range(1, seq)) / (bs * (seq - 1) * 7)
+    assert torch.isclose(rnn_regularization(raw, out, alpha, beta), want, atol=1e-5)
+
+def test_regularization_in_half_precision():
+    raw = torch.full((2, 3, 4), 300., dtype=torch.float16)      # its square is beyond fp16
+    assert torch.isfinite(rnn_regularization(raw, raw))
+
+class Toy(nn.Module):
+    def __init__(self): super().__init__(); self.w = nn.Parameter(torch.ones(3))
+    def forward(self, x): raw = x.float()[..., None] * self.w; return raw, raw, raw * 2
+    def reset(self): pass
+
+def test_callbacks_in_a_learner(fastai):
+    "What fastai's Learner differentiates is its loss plus exactly the penalties."
+    from fastai.basics import Callback, CrossEntropyLossFlat, DataLoaders, Learner
+    seen = []
+    class Grab(Callback):
+        order, run_valid = 99, False
+        def after_loss(self): seen.append((self.loss_grad - self.loss).item())
+    import fastai.callback.progress
+    batch = torch.tensor([[0, 1], [2, 1]])
+    for knobs in [(0, 0), (2, 0), (0, 1), (2, 1)]:
+        learn = Learner(DataLoaders([(batch, batch)], [(batch, batch)]), Toy(), loss_func=CrossEntropyLossFlat(), lr=0., cbs=rnn_callbacks(*knobs) + [Grab()])
+        with learn.no_bar(), learn.no_logging(): learn.fit(1)
+    raw = batch.float()[..., None] * torch.ones(3)
+    ar, tar = 2 * (2*raw).pow(2).mean(), (raw[:, 1:] - raw[:, :-1]).pow(2).mean()
+    assert seen == pytest.approx([0., ar.item(), tar.item(), (ar + tar).item()], abs=1e-4)
+
+def test_added_loss(fastai):
+    "In training the loss that is differentiated grows by exactly the penalties; the loss that is reported does not; in validation nothing is added."
+    from types import SimpleNamespace as NS
+    reset, unpack, reg = rnn_callbacks(2, 1)
+    raw = torch.randn(3, 4, 5); out = Dropout(.5)(raw)
+    learn = NS(loss_grad=torch.tensor(7.), training=True, rnn=NS(raw_out=raw, out=out))
+    reg.learn = learn; reg.after_loss()
+    assert torch.isclose(learn.loss_grad, 7 + 2*out.pow(2).mean() + (raw[:, 1:] - raw[:, :-1]).pow(2).mean())
+    learn.training, learn.loss_grad = False, torch.tensor(7.); reg.after_loss()
+    assert learn.loss_grad == 7
+
+# ---- the model
+
+def test_tied_weight_is_one():
+    lm = language_model(SMALL)
+    assert lm[1].decoder.weight is lm[0].encoder.weight
+    held = [p for g in torch.optim.Adam(lm.parameters()).param_groups for p in g['params']]
+    assert len(held) == len({id(p) for p in held}) == 1 + 4*3 + 1
+    lm[0].encoder.weight.grad = None; lm(words(2, 3))[0].sum().backward()
+    assert lm[0].encoder.weight.grad is lm[1].decoder.weight.grad is not None
+
+@pytest.mark.parametrize('layers', [1, 2, 3])
+def test_stacked_lstm(layers):
+    class Ref(nn.Module):
+        def __init__(self):
+            super().__init__(); sizes = [8] + [12]*(layers - 1) + [8]
+            self.encoder = nn.Embedding(V, 8, padding_idx=1)
+            self.rnns = nn.ModuleList(nn.LSTM(i, o, batch_first=True) for i, o in zip(sizes, sizes[1:]))
+        def forward(self, xs):
+            outs, state = [], [None]*layers
+            for x in xs:
+                x = self.encoder(x)
+                for l, r in enumerate(self.rnns): x, h = r(x, state[l]); state[l] = tuple(o.detach() for o in h)
+                outs.append(x)
+            return outs, state
+    class Ours(AWDLSTM):
+        def forward(self, xs): self.reset(); return [super(Ours, self).forward(x) for x in xs], self.hidden
+    parity(Ours(V, 8, 12, layers, **OFF), Ref(), list(words(3, 4, 6)), names=bare)
+    parity(Ours(V, 8, 12, layers).eval(), Ref(), list(words(3, 4, 6)), names=bare)
+
+@pytest.mark.parametrize('kw', [{}, dict(n_layers=1), dict(bidir=True), dict(tie_weights=False, out_bias=False)])
+def test_step_by_step_as_fastais(fastai, kw):
+    cfg = dataclasses.replace(SMALL, **kw)
+    set_seed(1); ours = language_model(cfg)
+    set_seed(1); theirs = fastai.get_language_model(fastai.AWD_LSTM, V, config=arch(cfg))
+    assert list(ours.state_dict()) == list(theirs.state_dict()) and all(map(torch.equal, ours.parameters(), theirs.parameters()))
+    def steps(model):
+        opt, losses, g = torch.optim.Adam(model.parameters(), lr=1e-2), [], torch.Generator().manual_seed(0)
+        for k, (bs, sl) in enumerate([(4, 6), (4, 6), (2, 6), (5, 3), (5, 1)]):
+            if k == 3: model.reset()
+            x, y = torch.randint(0, V, (2, bs, sl), generator=g)
+            torch.manual_seed(k); s, raw, out = model(x)
+            loss = F.cross_entropy(s.flatten(0, 1), y.flatten()) + rnn_regularization(raw, out)
+            loss.backward(); opt.step(); opt.zero_grad(); losses.append(loss.item())
+        return losses
+    assert steps(ours) == pytest.approx(steps(theirs), abs=1e-5)
+    for p, q in zip(ours.parameters(), theirs.parameters()): torch.testing.assert_close(p, q, atol=1e-5, rtol=1e-4)
+    ours.eval(), theirs.eval(); ours.reset(), theirs.reset()
+    for x in words(2, 3, 5):
+        for a, b in zip(ours(x), theirs(x)): torch.testing.assert_close(a, b)
+    for a, b in zip(ours[0].hidden, theirs[0].hidden): torch.testing.assert_close(a, b)
+
+def test_state():
+    enc, x = AWDLSTM(V, 8, 12, 2, **OFF), words(4, 5)
+    a = enc(x); b = enc(x); enc.reset()
+    assert torch.equal(enc(x), a) and not torch.allclose(a, b)
+    enc.reset(); enc(x); fewer = enc(x[:2]); more = enc(x)
+    assert torch.allclose(fewer, b[:2], atol=1e-6)
+    assert torch.allclose(more[2:], a[2:], atol=1e-6)
+    assert all(not o.requires_grad for h in enc.hidden for o in h) and enc.bs == 4
+
+def test_state_follows_precision():
+    enc, x = AWDLSTM(V, 8, 12, 2, **OFF), words(2, 5)
+    enc(x)
+    assert enc.double()(x).dtype == torch.float64
+    enc.float()
+    with torch.autocast('cpu', dtype=torch.bfloat16): enc(x)
+    assert enc(x).dtype == torch.float32          # a state kept in 16 bits is no trouble for the next call in 32
+
+def test_padding_gets_no_gradient_from_lookups():
+    enc = AWDLSTM(V, 8, 12, 1, pad_token=3)
+    enc(torch.full((2, 4), 3)).sum().backward()
+    assert (enc.encoder.weight.grad[3] == 0).all()
+
+def test_from_embeds():
+    enc, x = AWDLSTM(V, 8, 12, 2, **OFF), words(2, 5)
+    a = enc(x); enc.reset()
+    assert torch.allclose(enc(enc.encoder(x), from_embeds=True), a)
+
+@pytest.mark.parametrize('bad, says', [(dict(n_layers=0), 'n_layers'), (dict(vocab_sz=0), 'vocab_sz'), (dict(embed_p=2), 'embed_p'), (dict(pad_token=V), 'pad_token'),
+                                       (dict(bidir=True, emb_sz=7), 'even')])
+def test_bad_config(bad, says):
+    with pytest.raises(InputError, match=says): dataclasses.replace(SMALL, **bad)
+    with pytest.raises(dataclasses.FrozenInstanceError): SMALL.n_hid = 3
+
+def test_config(fastai):
+    for cfg, theirs in [(AWDLSTMConfig(V), fastai.awd_lstm_lm_config), (AWDLSTMConfig.classifier(V), fastai.awd_lstm_clas_config)]:
+        assert {k: getattr(cfg, k) for k in theirs} == theirs
+    half = SMALL.scaled(.5)
+    assert half.weight_p == SMALL.weight_p / 2 and half.n_hid == SMALL.n_hid
+    lm = language_model(SMALL, drop_mult=.5)
+    assert lm[0].rnns[0].weight_p == half.weight_p and lm[1].output_dp.p == half.output_p and lm[0].encoder_dp.embed_p == half.embed_p
+    assert AWDLSTMConfig(**dataclasses.asdict(SMALL)) == SMALL
+
+def test_lmmodel7():
+    model, x = LMModel7(V, 16, 2, .4), words(4, 6)
+    s, raw, out = model(x)
+    assert s.shape == (4, 6, V) and model.h_o.weight is model.i_h.weight
+    class Ref(nn.Module):
+        def __init__(self): super().__init__(); self.i_h, self.rnn, self.drop, self.h_o = nn.Embedding(V, 16), nn.LSTM(16, 16, 2, batch_first=True), nn.Dropout(.4), nn.Linear(16, V); self.h_o.weight = self.i_h.weight
+        def forward(self, x): raw, _ = self.rnn(self.i_h(x)); out = self.drop(raw); return self.h_o(out), raw, out
+    model.reset(); parity(model, Ref(), x)
+    model.reset(); a = model.eval()(x)[0]; assert not torch.allclose(model(x)[0], a)
+    gru = LMModel7(V, 16, 2, .4, rnn=nn.GRU); gru(x); gru(x)
+    assert not gru.h.requires_grad
+
+# ---- weights
+
+def test_fastais_weights_by_name(fastai, tmp_path):
+    theirs = fastai.get_language_model(fastai.AWD_LSTM, V, config=arch(SMALL)); theirs(words(2, 3))
+    state, x = theirs.state_dict(), words(3, 5)
+    theirs.reset(); want = theirs.eval()(x)[0]
+    old = {k.replace('encoder_dp.emb', 'encoder_dp'): v for k, v in state.items() if 'encoder_dp' not in k}     # files of another age
+    old |= {f'0.rnns.{l}.module.weight_hh_l0': torch.randn(12*4 if l < 2 else 8*4, 12 if l < 2 else 8) for l in range(3)}
+    for src in (theirs, state, dict(reversed(state.items())), old, dict(model=state, opt={})):
+        lm = language_model(SMALL); load_weights(lm, src)
+        assert torch.equal(lm.eval()(x)[0], want)
+    enc = AWDLSTM.from_config(SMALL)
+    assert load_weights(enc, theirs[0])['missing'] == []
+    assert load_weights(enc, fastai.SentenceEncoder(5, theirs[0]))['unused'] == []
+    assert load_weights(enc, theirs, strict=False)['unused'] == ['decoder.weight', 'decoder.bias']
+    with pytest.raises(InputError, match='left over'): load_weights(enc, theirs)
+    lm.load_state_dict(state); theirs.load_state_dict(lm.state_dict())
+
+def test_file(tmp_path):
+    from safetensors import safe_open
+    lm = language_model(SMALL); f = save_weights(lm, tmp_path/'deep'/'lm.safetensors')
+    with safe_open(f, 'pt') as o: names = set(o.keys())
+    assert 'decoder.weight' not in names and 'encoder.weight' in names and not any('module' in n or 'raw' in n for n in names)
+    assert len(names) == len(list(lm.parameters()))
+    other = language_model(SMALL); load_weights(other, f)
+    assert all(map(torch.equal, lm.parameters(), other.parameters()))
+    untied = dataclasses.replace(SMALL, tie_weights=False)
+    save_weights(language_model(untied), tmp_path/'u.safetensors'); load_weights(language_model(untied), tmp_path/'u.safetensors')
+
+def test_what_does_not_fit(tmp_path):
+    lm = language_model(SMALL); before = [p.clone() for p in lm.parameters()]
+    f = save_weights(lm, tmp_path/'lm.safetensors')
+    cut = tmp_path/'cut.safetensors'; cut.write_bytes(f.read_bytes()[:500])
+    other = lambda **kw: language_model(dataclasses.replace(SMALL, **kw))
+    state = dict(lm.state_dict()); half = {k: v for k, v in state.items() if 'rnns.1' not in k}
+    for src, says in [(other(n_hid=14), 'sizes.*48, 8.*there|there'), (other(vocab_sz=V+1), 'encoder.weight is'), (other(n_layers=2), 'missing|sizes'), (half, 'missing.*rnns.1'),
+                      (other(tie_weights=False), 'tie_weights'), (tmp_path/'no.safetensors', 'no file'), (tmp_path/'a.pth', 'pickle'), (cut, 'no whole')]:
+        with pytest.raises(InputError, match=says): load_weights(lm, src)
+    assert all(map(torch.equal, lm.parameters(), before))
+    assert load_weights(lm, half, strict=False)['missing'] == [n for n in named_weights(lm) if 'rnns.1' in n]
+    with pytest.raises(InputError, match='differ'): named_weights({'0.a.w': torch.zeros(2), '1.a.w': torch.ones(2)})
+
+# ---- in fastai's place
+
+def test_classifier_in_fastais_head(fastai):
+    plug_into_fastai()
+    make = lambda a: (set_seed(2), fastai.get_text_classifier(a, V, 2, seq_len=4, config=dict(emb_sz=8, n_hid=12, n_layers=2)))[1]
+    x = words(3, 10); x[2, :4] = 1; x[1, 5:] = 7
+    parity(make(AWDLSTM), make(fastai.AWD_LSTM), x, copy=False)
+    for split, model in [(fastai.awd_lstm_clas_split, make(AWDLSTM)), (fastai.awd_lstm_lm_split, fastai.get_language_model(AWDLSTM, V, config=arch(SMALL)))]:
+        assert sum(p.numel() for g in split(model) for p in g) == sum(p.numel() for p in model.parameters())
+
+def test_language_model_learner(tmp_path):
+    from fastai.text.all import DataBlock, TextDataLoaders, TextLearner, language_model_learner, text_classifier_learner
+    import pandas as pd
+    plug_into_fastai()
+    df = pd.DataFrame(dict(text=['one two three four five six seven'] * 12, label=['a', 'b'] * 6, is_valid=[False] * 8 + [True] * 4))
+    dls = TextDataLoaders.from_df(df, path=tmp_path, text_col='text', label_col='label', valid_col='is_valid', is_lm=True, bs=4, seq_len=5)
+    cfg = dict(emb_sz=8, n_hid=12, n_layers=2, pad_token=1, bidir=False, output_p=.1, hidden_p=.1, input_p=.1, embed_p=.1, weight_p=.1, tie_weights=True, out_bias=True)
+    learn = language_model_learner(dls, AWDLSTM, config=cfg, pretrained=False)
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(1, 1e-2)
+    assert isinstance(learn.model[0], AWDLSTM) and len(learn.recorder.values) == 1
+
+# ---- loss and speed
+
+def test_chunked_loss():
+    class Whole(nn.Module):
+        def __init__(self): super().__init__(); self.lm = language_model(SMALL)
+        def forward(self, x, y): self.lm.reset(); s, raw, out = self.lm(x); return F.cross_entropy(s.flatten(0, 1), y.flatten()), raw, out
+    class Chunked(Whole):
+        def forward(self, x, y): self.lm.reset(); return next_word_loss(self.lm, x, y, chunk=5)
+    parity(Chunked(), Whole(), *words(2, 4, 6))
+
+def test_bench(monkeypatch):
+    sizes = dict(rounds=1, vocab_sz=V, emb_sz=8, n_hid=12, n_layers=2, bs=3, seq=5)
+    rows = bench_lstm(**sizes)
+    assert [o['stage'] for o in rows] == ['step', 'step, one loss', 'evaluation'] and all(o['identical'] for o in rows)
+    monkeypatch.setattr(m.RNNDropout, 'forward', lambda self, x: x)          # a model that drops nothing is found out
+    assert not bench_lstm(**sizes)[1]['identical']
+
+def test_nothing_heavy_at_import():
+    import subprocess, sys
+    code = "import sys, nlpdeep.awd_lstm; print(sorted({'fastai', 'spacy', 'transformers', 'safetensors', 'pandas'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == '[]'
