@@ -88,7 +88,7 @@ def as_frame(
     check_labels(df)
     return df
 
-# %% ../nbs/09_ulmfit.ipynb #23f58ad9
+# %% ../nbs/09_ulmfit.ipynb #5d8078a1
 def _draw_valid(df, share, seed):
     "Give a share of each class's training texts to validation, equal texts together."
     for l in sorted(df.label[df.part == 'train'].unique()):
@@ -103,8 +103,10 @@ def check_labels(df) -> list[str]:
     for p in ('valid', 'test'):
         for l in sorted({str(o) for o in df.label[df.part == p]} - set(classes)):
             rows = df.row[(df.part == p) & (df.label.astype(str) == l)]
-            raise InputError(f"the label {l!r} is only in the {p} part (row {_rows(list(rows))}): no training text has it, so it cannot be learned. A typing error?")
-    if (n := (df.part == 'train').sum()) < 8: raise InputError(f'{n} labelled texts are left for training: 8 is the least, and some hundreds are needed to learn something')
+            raise InputError(f'the label {l!r} is only in the {p} part (row {_rows(list(rows))}): no training text has it, so it cannot be learned. '
+                             'A typing error?')
+    n = (df.part == 'train').sum()
+    if n < 8: raise InputError(f'{n} labelled texts are left for training: 8 is the least, and some hundreds are needed to learn something')
     return classes
 
 # %% ../nbs/09_ulmfit.ipynb #7dc8a1b3
@@ -243,14 +245,15 @@ def unigram_perplexity(train_ids, ids, n_words: int) -> float:
     p = np.bincount(np.concatenate(train_ids), minlength=n_words) + 1.
     return float(np.exp(-np.log(p / p.sum())[np.concatenate(ids)].mean()))
 
-# %% ../nbs/09_ulmfit.ipynb #375a212e
+# %% ../nbs/09_ulmfit.ipynb #beb9ce4f
 @functools.cache
 def _stage_callback():
     "The callback class; made at first use, because fastai takes seconds to import."
     from fastai.callback.core import Callback
     class Stage(Callback):
         "Resets the state, unpacks the model's output, adds AR and TAR to the loss, notes the curve, moves the bar."
-        def __init__(self, history, name, alpha=0., beta=0., bar=None): self.history, self.name_, self.alpha, self.beta, self.bar = history, name, alpha, beta, bar
+        def __init__(self, history, name, alpha=0., beta=0., bar=None):
+            self.history, self.what, self.alpha, self.beta, self.bar = history, name, alpha, beta, bar
         def before_train(self): self._reset()
         def before_validate(self): self._reset()
         def _reset(self):
@@ -263,12 +266,12 @@ def _stage_callback():
         def after_batch(self):
             if not self.training: return
             loss = float(self.loss.detach())
-            if not math.isfinite(loss): raise InputError(f'the loss of {self.name_} became {loss} at step {self.train_iter}: turn the learning rate down')
+            if not math.isfinite(loss): raise InputError(f'the loss of the {self.what} became {loss} at step {self.train_iter}: turn the learning rate down')
             self.history['train'].append(loss)
             if self.bar is not None: self.bar.update(); self.bar.set_postfix_str(f'loss {loss:.2f}', refresh=False)
     return Stage
 
-# %% ../nbs/09_ulmfit.ipynb #c06f2886
+# %% ../nbs/09_ulmfit.ipynb #ad82d66b
 class Log:
     "Where words and bars go: `say` gets a line of text (None: silence); bars are drawn where a person watches, in a terminal."
     def __init__(self, say=print, bars: bool = True): self.say, self.bars, self.now = say or (lambda s: None), bars and say is not None, None
@@ -280,7 +283,8 @@ class Log:
     @contextlib.contextmanager
     def bar(self, total, name):
         from tqdm import tqdm
-        with tqdm(total=total, desc=name, leave=False, disable=None if self.bars else True, bar_format='  {desc} {bar:40} {n_fmt}/{total_fmt}, {remaining} left {postfix}') as self.now: yield self.now
+        form = '  {desc} {bar:40} {n_fmt}/{total_fmt}, {remaining} left {postfix}'
+        with tqdm(total=total, desc=name, leave=False, disable=None if self.bars else True, bar_format=form) as self.now: yield self.now
         self.now = None
 
 def _learner(model, train, valid, loss, cfg, splitter=None, metrics=()):
@@ -303,9 +307,9 @@ def _one_cycle(learn, epochs, lr, name, history, log, each_epoch, alpha=0., beta
         stage = _stage_callback()(history, name, alpha, beta, bar)
         learn.fit_one_cycle(epochs, lr, cbs=[stage, Epoch()])
 
-# %% ../nbs/09_ulmfit.ipynb #72a02ad5
+# %% ../nbs/09_ulmfit.ipynb #50095e94
 def lm_loaders(train_ids, valid_ids, cfg: ULMFiTConfig):
-    "Chapter 04's batches of (bs, seq_len): for training, documents in another order each pass, and for validation. Few texts get fewer rows, so that there are steps enough."
+    "Chapter 04's batches (bs, seq_len) for training, shuffled, and for validation. Few texts get fewer rows, so that there are steps enough."
     n, m = sum(map(len, train_ids)), sum(map(len, valid_ids))
     bs = max(1, min(cfg.lm_bs, max(8, n // (100 * cfg.seq_len)), n // 2, m // 2))
     return [LMDataLoader(o, bs=bs, seq_len=cfg.seq_len, shuffle=k == 0) for k, o in enumerate((list(train_ids), list(valid_ids)))]
@@ -391,12 +395,13 @@ class PoolingHead(nn.Module):
                                     nn.BatchNorm1d(n_lin), nn.Dropout(lin_p), nn.Linear(n_lin, n_classes, bias=False))
     def forward(self, x): return self.layers(x)
 
-# %% ../nbs/09_ulmfit.ipynb #76df895c
+# %% ../nbs/09_ulmfit.ipynb #94afb72c
 class Classifier(nn.Module):
     "An encoder, concat pooling, a head: ids (bs, seq), padded on any side, -> scores (bs, classes)."
     def __init__(self, cfg: AWDLSTMConfig, n_classes: int, n_lin: int = 50, chunk: int = 72):
         super().__init__()
-        self.encoder, self.head, self.chunk, self.pad = AWDLSTM.from_config(cfg), PoolingHead(3 * cfg.emb_sz, n_lin, n_classes, cfg.output_p), chunk, cfg.pad_token
+        self.chunk, self.pad = chunk, cfg.pad_token
+        self.encoder, self.head = AWDLSTM.from_config(cfg), PoolingHead(3 * cfg.emb_sz, n_lin, n_classes, cfg.output_p)
 
     def read(self, x):
         "The encoder's output on texts aligned left, in chunks that hand on the state. (bs, seq) -> (bs, seq, emb)"
@@ -419,7 +424,7 @@ class Classifier(nn.Module):
         self.encoder.load_state_dict(theirs)
         return self
 
-# %% ../nbs/09_ulmfit.ipynb #59ed2f55
+# %% ../nbs/09_ulmfit.ipynb #3c38461a
 def unfreezing(cfg: ULMFiTConfig) -> list[dict]:
     "The passes of stage three: how many groups are free, for how many epochs, the learning rate of each group from the bottom up."
     n = cfg.n_layers + 2
@@ -430,7 +435,8 @@ def unfreezing(cfg: ULMFiTConfig) -> list[dict]:
 def class_loader(ids, y, bs: int, train: bool = False):
     "Chapter 04's batches of texts of like length; for training shuffled, else longest first."
     bs = min(bs, max(4, len(ids) // 16)) if train else bs
-    return SortedDataLoader(list(zip(ids, map(int, y))), bs=bs, shuffle=train, drop_last=train and len(ids) % bs == 1, pad_idx=PAD, pad='end')   # batch norm needs two
+    last_alone = train and len(ids) % bs == 1   # batch norm needs two
+    return SortedDataLoader(list(zip(ids, map(int, y))), bs=bs, shuffle=train, drop_last=last_alone, pad_idx=PAD, pad='end')
 
 # %% ../nbs/09_ulmfit.ipynb #6f8a8b8c
 def fit_classifier(
@@ -500,7 +506,7 @@ def can_write(path) -> None:
         with tempfile.TemporaryDirectory(dir=near): pass
     except OSError as e: raise InputError(f'cannot write to {near} ({e.strerror or e}): choose another place') from e
 
-# %% ../nbs/09_ulmfit.ipynb #761e9fbb
+# %% ../nbs/09_ulmfit.ipynb #fa8df089
 def load_folder(path) -> tuple[dict, Words, dict]:
     "Weights, words and config of a model folder, every checksum compared; an InputError where anything is missing, cut, edited or newer than this nlpdeep."
     from safetensors.torch import load_file
@@ -509,11 +515,12 @@ def load_folder(path) -> tuple[dict, Words, dict]:
     missing = [f for f in ('config.json', 'model.safetensors', 'vocab.json', 'tokenizer.json') if not (path/f).is_file()]
     if missing: raise InputError(f"{path} is no whole model folder, it lacks {', '.join(missing)}: copy it again, or train anew")
     try: cfg = json.loads((path/'config.json').read_text(encoding='utf-8'))
-    except (UnicodeDecodeError, json.JSONDecodeError) as e: raise InputError(f'{path}/config.json is cut short or was edited ({e}): copy the folder again, or train anew') from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as e:
+        raise InputError(f'{path}/config.json is cut short or was edited ({e}): copy the folder again, or train anew') from None
     if not isinstance(cfg, dict) or cfg.get('made_by') != 'nlpdeep': raise InputError(f'{path}/config.json is not from nlpdeep')
     if not isinstance(cfg.get('format'), int) or cfg['format'] > FORMAT:
-        raise InputError(f"{path} was saved by a newer nlpdeep ({cfg.get('versions', {}).get('nlpdeep', '?')}, format {cfg.get('format')}); this one reads up to format {FORMAT}: "
-                         'pip install -U nlpdeep')
+        raise InputError(f"{path} was saved by a newer nlpdeep ({cfg.get('versions', {}).get('nlpdeep', '?')}, format {cfg.get('format')}); "
+                         f'this one reads up to format {FORMAT}: pip install -U nlpdeep')
     if cfg.get('checksum') != _checksum(cfg): raise InputError(f'{path}/config.json was edited after it was saved: undo that, or train anew')
     for f, h in cfg['sha256'].items():
         if _sha256(path/f) != h: raise InputError(f'{path/f} is cut short or was edited since it was saved: copy it again, or train anew')
@@ -521,10 +528,11 @@ def load_folder(path) -> tuple[dict, Words, dict]:
     words = Words(Vocab.load(path/'vocab.json'), tok['lang'])
     if tok['hash'] != (here := words.settings())['hash']:
         diff = ', '.join(f'{k} {tok.get(k)} there, {here.get(k)} here' for k in here if tok.get(k) != here.get(k) and k != 'hash')
-        raise InputError(f'{path} was trained on words cut in another way than this installation cuts them ({diff or "the tokenizer itself differs"}): its weights would read noise')
+        raise InputError(f'{path} was trained on words cut in another way than this installation cuts them '
+                         f'({diff or "the tokenizer itself differs"}): its weights would read noise')
     return load_file(path/'model.safetensors'), words, cfg
 
-# %% ../nbs/09_ulmfit.ipynb #94f11331
+# %% ../nbs/09_ulmfit.ipynb #c03003d4
 class TextClassifier:
     "ULMFiT from texts to labels: `fit`, `predict`, `predict_proba`, `evaluate`, `generate`, `save`, `load`."
     def __init__(self, cfg: ULMFiTConfig | None = None, say=None, **kw):
@@ -534,23 +542,24 @@ class TextClassifier:
         self.classes, self.history, self.seconds, self.info = [], {}, {}, {}
 
     @contextlib.contextmanager
-    def _stage(self, name):
+    def stage(self, name):
+        "Announce a stage and note its seconds."
         self.log(name); t = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.) + time.perf_counter() - t
 
     def fit(self, texts, labels=None, valid=None, unsup=()):
-        "Learn from `texts` and `labels`, or from a DataFrame (text, label and, if you like, part). `valid`: (texts, labels), else drawn. `unsup`: texts without labels."
+        "Learn from lists, or from a DataFrame (text, label and, if you like, part). `valid`: (texts, labels), else drawn. `unsup`: texts alone."
         df = as_frame(texts, labels, valid, unsup, seed=self.cfg.seed)
         self.classes = check_labels(df)
-        with self._stage('words'): ids = self._read(df)
-        with self._stage('language model'):
+        with self.stage('words'): ids = self._read(df)
+        with self.stage('language model'):
             set_seed(self.cfg.seed)
             self.lm = language_model(self.cfg.encoder(len(self.words)))
             both = [o for p in ('train', 'unsup') for o in ids[p]]
             self.history['language model'] = finetune_lm(self.lm, both, ids['valid'], self.cfg, self.log)
             self.info['unigram_perplexity'] = unigram_perplexity(both, ids['valid'], len(self.words))
-        with self._stage('classifier'):
+        with self.stage('classifier'):
             set_seed(self.cfg.seed)
             self.model = Classifier(self.cfg.encoder(len(self.words), True), len(self.classes), self.cfg.n_lin, self.cfg.chunk).load_encoder(self.lm)
             y = {p: [self.classes.index(o) for o in df.label[df.part == p]] for p in ('train', 'valid')}
@@ -578,16 +587,17 @@ def _read(self: TextClassifier, df) -> dict:
              f"{self.info['unknown']:.1%} of the validation tokens are unknown")
     return ids
 
-# %% ../nbs/09_ulmfit.ipynb #fa16b465
+# %% ../nbs/09_ulmfit.ipynb #93b95cf6
 @patch
 def _ids(self: TextClassifier, texts, unknown):
     "Ids of texts to be judged; a text of unknown words only is refused, unless `unknown` is 'guess'."
     if self.model is None: raise InputError('this classifier has learned nothing yet: call fit, or TextClassifier.load')
     if unknown not in ('refuse', 'guess'): raise InputError(f"unknown takes 'refuse' or 'guess', not {unknown!r}")
-    ids = self.words(check_texts(texts))
+    texts = check_texts(texts); ids = self.words(texts)
     blank = [k for k, o in enumerate(ids) if (o < len(SPECIAL_TOKENS)).all()]
     if blank and unknown == 'refuse':
-        raise InputError(f"the model knows no word of the text in row {_rows(blank, ' (counted from 0)')}: there is nothing to judge by. unknown='guess' lets it guess")
+        raise InputError(f"the model knows no word of {texts[blank[0]]!r:.60} (row {_rows(blank, ', counted from 0')}): there is nothing to judge by. "
+                         "unknown='guess' (--guess on the command line) lets it guess")
     return ids
 
 @patch
@@ -612,7 +622,7 @@ def evaluate(self: TextClassifier, texts, labels) -> dict:
     np.add.at(confusion, (y, p.argmax(1)), 1)
     return dict(accuracy=float((p.argmax(1) == y).mean()), confusion=confusion, probs=p)
 
-# %% ../nbs/09_ulmfit.ipynb #4506db66
+# %% ../nbs/09_ulmfit.ipynb #69f7680f
 @patch
 def save(self: TextClassifier, path, extra: dict | None = None) -> Path:
     "Write the model folder, whole or not at all: safetensors and JSON. `extra`: more files to put in, name -> text."
@@ -623,7 +633,7 @@ def save(self: TextClassifier, path, extra: dict | None = None) -> Path:
 
 @patch(cls_method=True)
 def load(cls: TextClassifier, path, say=None):
-    "The classifier in a model folder, on this machine's device, ready to predict; an InputError where the folder is not whole, or does not fit this installation."
+    "The classifier in a model folder, ready to predict on this machine; an InputError where the folder is not whole, or does not fit here."
     weights, words, cfg = load_folder(path)
     self = cls(ULMFiTConfig(**cfg['settings']), say)
     self.words, self.classes, self.info = words, cfg['classes'], cfg['info']
