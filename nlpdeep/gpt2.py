@@ -22,8 +22,8 @@ __all__ = ['GPT2_SIZES', 'Pretrained', 'SMOLLM2', 'GPT2Config', 'Attention', 'ML
            'may_look', 'config_from_hf', 'from_hf', 'to_hf', 'count_parameters', 'gpt2_tokenizer', 'token_counts',
            'run_model', 'new_cache', 'hidden_states', 'head_of', 'context', 'tiny_tokenizer', 'train_tiny',
            'attention_maps', 'save_pretrained', 'load_pretrained', 'penalize', 'keep_likely', 'encode_prompts',
-           'generate', 'perplexity', 'TransformersTokenizer', 'DropOutput', 'sliced_loss', 'matmul_precision',
-           'fused_adamw', 'HiddenLM', 'HeadLoss', 'causal_learner', 'bench_gpt2']
+           'generate', 'perplexity', 'TransformersTokenizer', 'DropOutput', 'matmul_precision', 'HiddenLM', 'HeadLoss',
+           'causal_learner', 'bench_gpt2']
 
 # %% ../nbs/10_gpt2.ipynb #53cc593e
 @dataclass(frozen=True)
@@ -582,48 +582,13 @@ class DropOutput(Callback):
     "Keep the logits of what a transformers model returns."
     def after_pred(self): self.learn.pred = self.pred[0]
 
-# %% ../nbs/10_gpt2.ipynb #c6dce17e
-class _SlicedLoss(torch.autograd.Function):
-    "Mean cross-entropy of `h @ w.T` against `y`, with the logits of `rows` positions at a time; gradients are made on the way."
-    @staticmethod
-    def forward(ctx, h, w, y, rows):   # h (n, emb), w (vocab, emb), y (n,) with -100 where nothing is asked
-        n, w16, grads = (y != -100).sum().clamp(min=1), w.to(h.dtype), any(ctx.needs_input_grad[:2])
-        total, gh, gw = 0., torch.empty_like(h), None
-        for a, b, out in zip(h.split(rows), y.split(rows), gh.split(rows)):
-            s = (a @ w16.t()).float()                                  # (rows, vocab)
-            logp = s.log_softmax(-1)
-            ask = (b != -100)[:, None]; b = b.clamp(min=0)[:, None]
-            total = total - (logp.gather(1, b) * ask).sum()
-            if not grads: continue
-            g = logp.exp_().scatter_add_(1, b, -torch.ones_like(b, dtype=s.dtype)).mul_(ask / n).to(h.dtype)   # softmax - one-hot
-            torch.mm(g, w16, out=out)
-            gw = (g.t() @ a).to(w.dtype) if gw is None else gw.add_(g.t() @ a)
-        if grads: ctx.save_for_backward(gh, gw)
-        return total / n
-    @staticmethod
-    def backward(ctx, g):
-        gh, gw = ctx.saved_tensors
-        return gh * g, gw * g, None, None
-
-def sliced_loss(h, w, y, rows: int = 1024):
-    "`F.cross_entropy(h @ w.T, y)` for hidden states h (..., emb), a head w (vocab, emb) and targets y (...), without ever holding all logits."
-    return _SlicedLoss.apply(h.reshape(-1, h.shape[-1]), w, y.reshape(-1), rows)
-
-# %% ../nbs/10_gpt2.ipynb #cc26aa54
+# %% ../nbs/10_gpt2.ipynb #7268e2b1
 def matmul_precision(dev: str | None = None) -> str:
     "`core.precision`, and bf16 also on a CPU that multiplies it in its vector units (AVX512-BF16): a transformer is nearly all matrix products."
     p, dev = core.precision(dev), dev or core.device()
     probe = getattr(torch.cpu, '_is_avx512_bf16_supported', None)
     if p == 'fp32' and dev == 'cpu' and not os.environ.get('NLPDEEP_PRECISION') and probe and probe(): return 'bf16'
     return p
-
-def fused_adamw(params, lr=1e-3, wd=.01, eps=1e-5, mom=.9, sqr_mom=.99, **kwargs):
-    "fastai's Adam (decoupled decay, eps 1e-5) as torch's fused AdamW: an `opt_func` for a `Learner`."
-    from fastai.optimizer import OptimWrapper
-    ps = [p for p in params if p.requires_grad] if all(isinstance(p, torch.Tensor) for p in params) else None
-    if ps is None: groups = [dict(params=list(g), weight_decay=wd) for g in params]
-    else: groups = [dict(params=[p for p in ps if p.dim() > 1], weight_decay=wd), dict(params=[p for p in ps if p.dim() < 2], weight_decay=0.)]
-    return OptimWrapper(groups, torch.optim.AdamW, lr=lr, betas=(mom, sqr_mom), eps=eps, fused=True, **kwargs)
 
 class HiddenLM(nn.Module):
     "A causal model that stops before its head, in the precision asked for: the loss does the rest."
@@ -636,19 +601,26 @@ class HeadLoss:
     "Loss of the hidden states of `HiddenLM`: its model's head and the cross-entropy in one, in slices."
     def __init__(self, wrapped, rows=1024): self.wrapped, self.rows = wrapped, rows
     def __call__(self, h, y):
-        h = h.as_subclass(torch.Tensor)
-        if self.wrapped.precision == 'bf16': h = h.bfloat16()
-        with torch.autocast(h.device.type, enabled=False): return sliced_loss(h, head_of(self.wrapped.model).weight, y.as_subclass(torch.Tensor), self.rows)
+        from nlpdeep.training import linear_cross_entropy
+        h, head, low = h.as_subclass(torch.Tensor), head_of(self.wrapped.model), dict(bf16=torch.bfloat16, fp16=torch.float16).get(self.wrapped.precision)
+        return linear_cross_entropy(h, head.weight, y.as_subclass(torch.Tensor), head.bias, chunk=self.rows, low=low)
 
-def causal_learner(dls, model, precision: str | None = None, rows: int = 1024, opt_func=fused_adamw, metrics=None, cbs=None, **kwargs):
-    "A fastai `Learner` that fine-tunes any causal language model; `precision`: bf16, fp16 or fp32 (default `matmul_precision`)."
+def causal_learner(
+    dls, model,
+    precision: str | None = None, # bf16, fp16 or fp32 (default: `matmul_precision`)
+    rows: int = 1024,             # positions whose logits are held at a time
+    opt_func=None,                # default: chapter 08's `FusedAdam`
+    metrics=None,                 # default: fastai's Perplexity
+    cbs=None, **kwargs
+):
+    "A fastai `Learner` that fine-tunes any causal language model: sdpa attention, low precision, sliced loss, fused Adam."
     from fastai.basics import Learner, Perplexity
-    from fastai.callback.fp16 import MixedPrecision
+    from nlpdeep.training import FusedAdam, Precision
     p, cbs = precision or matmul_precision(), list(cbs or [])
     if not isinstance(model, GPT2) and model.config._attn_implementation == 'eager': model.set_attn_implementation('sdpa')
-    if p == 'fp16': cbs.append(MixedPrecision())     # needs its gradients scaled
+    if p == 'fp16': cbs.append(Precision('fp16'))     # its gradients need a scaler
     wrapped = HiddenLM(model, p)
-    return Learner(dls, wrapped, loss_func=HeadLoss(wrapped, rows), opt_func=opt_func, metrics=metrics or [Perplexity()], cbs=cbs, **kwargs)
+    return Learner(dls, wrapped, loss_func=HeadLoss(wrapped, rows), opt_func=opt_func or FusedAdam, metrics=metrics or [Perplexity()], cbs=cbs, **kwargs)
 
 # %% ../nbs/10_gpt2.ipynb #f0fff9ac
 def _fit_once(learn, batch):
