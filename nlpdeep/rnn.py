@@ -16,7 +16,7 @@ from .core import InputError, device
 # %% auto #0
 __all__ = ['NumberData', 'number_data', 'group_chunks', 'three_word_dls', 'NGram', 'LMModel1', 'train_numbers', 'LMModel2',
            'LMModel3', 'sequence_dls', 'LMModel4', 'RNNCell', 'cell_weights', 'check_sequence', 'check_state', 'RNN',
-           'torch_name', 'detached', 'LMModel5', 'gradient_over_time', 'number_parts']
+           'torch_name', 'detached', 'LMModel5', 'gradient_over_time', 'number_parts', 'accuracy_by_part']
 
 # %% ../nbs/05_rnn.ipynb #a3fe0a61
 class NumberData(NamedTuple):
@@ -185,7 +185,7 @@ def cell_weights(cell: nn.Module, n_in: int, n_hid: int, gates: int):
     cell.bias_ih, cell.bias_hh = nn.Parameter(torch.empty(gates*n_hid)), nn.Parameter(torch.empty(gates*n_hid))
     for p in cell.parameters(): nn.init.uniform_(p, -n_hid**-.5, n_hid**-.5)
 
-# %% ../nbs/05_rnn.ipynb #76adf106
+# %% ../nbs/05_rnn.ipynb #e75662f6
 def check_sequence(x, n_in: int, batch_first: bool):
     "Complain unless `x` is a batch of sequences of `n_in` numbers a step."
     shape = '(bs, seq, n_in)' if batch_first else '(seq, bs, n_in)'
@@ -196,6 +196,7 @@ def check_state(h, shape: tuple):
     "Complain unless the passed state has `shape`, (n_layers, bs, n_hid)."
     if tuple(h.shape) != shape: raise InputError(f'the state must be (n_layers, bs, n_hid) = {shape}; this is {tuple(h.shape)}')
 
+# %% ../nbs/05_rnn.ipynb #bc95e3af
 class RNN(nn.Module):
     "Layers of cells run along a sequence, with the interface of `nn.RNN`."
     cell = RNNCell
@@ -220,11 +221,12 @@ def torch_name(name: str) -> str:
     "The name in `nn.RNN`, `nn.LSTM` or `nn.GRU` of one of our parameters: `cells.1.weight_ih` is `weight_ih_l1`."
     return re.sub(r'cells\.(\d+)\.(\w+)$', r'\2_l\1', name)
 
-# %% ../nbs/05_rnn.ipynb #ce0c59b0
+# %% ../nbs/05_rnn.ipynb #a1cf9996
 def detached(state):
     "`state` (None, a tensor or a tuple of them) with its history cut off."
     return state if state is None else state.detach() if torch.is_tensor(state) else tuple(map(detached, state))
 
+# %% ../nbs/05_rnn.ipynb #fbe27035
 class LMModel5(nn.Module):
     "Embedding, recurrent layers, output; a prediction at every step; keeps its state."
     def __init__(self, vocab_sz: int, n_hid: int, n_layers: int = 2, rnn=RNN, **kwargs):
@@ -270,3 +272,22 @@ def number_parts(tokens: list) -> list:
         return 'tens' if t.endswith('ty') else 'ones'
     tokens = list(tokens)
     return [part(t, f) for t, f in zip(tokens, tokens[1:] + ['.'])]
+
+# %% ../nbs/05_rnn.ipynb #1212c8e4
+@torch.no_grad()
+def accuracy_by_part(
+    model,               # predicts at every step; its state is reset before and after
+    dls,                 # from `sequence_dls`
+    parts: list,         # `number_parts` of the whole text
+    split: float = 0.8,  # as given to `sequence_dls`
+) -> tuple[dict, dict]:  # accuracy and number of predictions for each part
+    "Accuracy on the validation part, by the part of the number that is to be predicted."
+    model.reset(); model.eval(); hits, n = Counter(), Counter()
+    for b, (x, y) in enumerate(dls.valid):
+        bs, sl = x.shape
+        start, row = sl * int(len(range(0, len(parts) - sl - 1, sl)) * split), sl * len(dls.valid)   # where the validation part begins; what a row reads
+        out = model(x); right = ((out[0] if isinstance(out, tuple) else out).argmax(-1) == y).tolist()
+        for r in range(bs):
+            for t in range(sl): k = parts[start + r*row + b*sl + t + 1]; n[k] += 1; hits[k] += right[r][t]
+    model.reset()
+    return {k: hits[k] / n[k] for k in n}, dict(n)

@@ -3,7 +3,7 @@ import numpy as np, pytest, torch, torch.nn as nn, torch.nn.functional as F
 from hypothesis import given, settings, strategies as st
 from nlpdeep.core import InputError, set_seed, test_parity as parity
 from nlpdeep.corpora import human_number_tokens
-from nlpdeep.rnn import (LMModel1, LMModel2, LMModel3, LMModel4, LMModel5, NGram, RNN, RNNCell, cell_weights, detached, gradient_over_time, group_chunks,
+from nlpdeep.rnn import (LMModel1, LMModel2, LMModel3, LMModel4, LMModel5, NGram, RNN, RNNCell, accuracy_by_part, cell_weights, detached, gradient_over_time, group_chunks,
                          number_data, number_parts, sequence_dls, three_word_dls, torch_name, train_numbers)
 
 @pytest.fixture(scope='module')
@@ -123,6 +123,23 @@ def test_training_beats_counting(data):
     keep = []; got = train_numbers(LMModel4(30, 32), sequence_dls(ids, bs=16), epochs=3, lr=1e-2, keep=keep)
     assert len(keep) == 3 and got['accuracy'] == keep[-1][2] and got['best'] >= got['accuracy'] and keep[-1][0] < keep[0][0]
     with pytest.raises(InputError): train_numbers(LMModel4(30, 8), None, epochs=0, lr=1)
+
+def test_accuracy_by_part(data):
+    "The parts add up to fastai's accuracy, and count every prediction."
+    ids, parts = data.ids[:12_000], number_parts(data.tokens[:12_000])
+    model, dls = LMModel4(30, 16), sequence_dls(ids, sl=8, bs=16)
+    acc = train_numbers(model, dls, epochs=1, lr=1e-2)['accuracy']
+    got, n = accuracy_by_part(model, dls, parts)
+    assert sum(n.values()) == len(dls.valid) * 8 * 16 and sum(got[k] * n[k] for k in n) / sum(n.values()) == pytest.approx(acc, abs=1e-6)
+    class Oracle(LMModel4):
+        def forward(self, x): return F.one_hot(self.truth.pop(0), 30).float()
+    oracle = Oracle(30, 4); oracle.truth = [y for _, y in dls.valid]
+    assert set(accuracy_by_part(oracle, dls, parts)[0].values()) == {1.}
+    stop = data.vocab.index('.')                         # right only where a full stop stands: the parts are those of the targets
+    class Stops(LMModel4):
+        def forward(self, x): return F.one_hot(torch.full_like(x, stop), 30).float()
+    got, _ = accuracy_by_part(Stops(30, 4), dls, parts)
+    assert got.pop('.') == 1 and set(got.values()) == {0.}
 
 def test_reset_is_called(data):
     calls = []

@@ -3,9 +3,9 @@
     python nbs/runs/human_numbers.py                     every run that is not recorded yet, five seeds each
     python nbs/runs/human_numbers.py --seeds 1 --only LMModel4     some of them
     python nbs/runs/human_numbers.py --again             also those that are recorded
+    python nbs/runs/human_numbers.py --speed             time the readable cell, the fused one and PyTorch's kernel
 
 The recipes are the lessons': epochs, peak learning rate, batches of 64. Recurrent layers are ours (`RNN`, `LSTM`, `GRU`), written in Python, unless a row says otherwise.
-    python nbs/runs/human_numbers.py --speed             time the readable cell, the fused one and PyTorch's kernel
 Records: nbs/results/human_numbers.json (config `model`: the row of the tables) and lstm_speed.json (config `compared`).
 """
 import argparse, time
@@ -117,13 +117,13 @@ def recorded(name, seed):
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--seeds', type=int, default=5); p.add_argument('--only', default='', help='part of a name'); p.add_argument('--again', action='store_true')
-    p.add_argument('--minutes', type=float, default=1e9, help='stop after so many; the next call goes on'); p.add_argument('--speed', action='store_true')
-    a, began = p.parse_args(), time.time()
+    p.add_argument('--minutes', type=float, default=1e9, help='stop after so many minutes of CPU time; the next call goes on'); p.add_argument('--speed', action='store_true')
+    a = p.parse_args()
     if a.speed: speed(); raise SystemExit
     for name, make, dls, recipe in runs(number_data(human_number_tokens())):
         for seed in range(a.seeds):
             if a.only not in name or not a.again and recorded(name, seed): continue
-            if time.time() - began > 60 * a.minutes: raise SystemExit(f'{a.minutes} minutes are over')
+            if time.process_time() > 60 * a.minutes: raise SystemExit(f'{a.minutes} minutes are over')
             set_seed(seed); keep, t = [], time.time()
             try: model, how = make(), recipe()
             except (ImportError, AttributeError) as e: print(f'{name}: not there yet ({e})', flush=True); break
