@@ -109,16 +109,19 @@ def _in_range(arrs, first, vocab_sz):
     bad = next(int(o) for o in arrs[i] if not 0 <= o < top)
     raise InputError(f'document {first + i} holds the id {bad}; ids run from 0 to {top - 1}: was it numericalized with this vocabulary?')
 
-# %% ../nbs/04_lm_dataloader.ipynb #1346af21
+# %% ../nbs/04_lm_dataloader.ipynb #1c1322ee
+def _collection(docs):
+    "`docs`, unless it is no collection of documents."
+    if hasattr(docs, '__len__') and hasattr(docs, '__getitem__') and not isinstance(docs, (str, bytes)): return docs
+    raise InputError(f'{docs!r:.60} is no collection of documents: give a list of arrays of token ids, or a dataset')
+
 class Documents:
     "Documents of token ids in memory. A list keeps its own memory; a dataset is read once and kept in 32 bits."
     def __init__(self,
         docs,          # a list of tensors, arrays or lists of ids, or an indexable dataset of them; of a tuple the first element counts
         vocab_sz=None, # ids must be below
     ):
-        if isinstance(docs, (str, bytes)) or not hasattr(docs, '__len__') or not hasattr(docs, '__getitem__'):
-            raise InputError(f'{docs!r:.60} is no collection of documents: give a list of arrays of token ids, or a dataset')
-        own = not isinstance(docs, (list, tuple))
+        own = not isinstance(_collection(docs), (list, tuple))
         if own: docs = [docs[i] for i in range(len(docs))]
         self.arrs = _arrays([o[0] if isinstance(o, tuple) and o else o for o in docs])
         self.lens = np.fromiter(map(len, self.arrs), np.int64, len(self.arrs))
@@ -302,7 +305,7 @@ def create_batches(self: LMDataLoader, samps):
         x, y = (block[:, start - lo + k:stop - lo + k].clone(memory_format=torch.contiguous_format) for k in (0, 1))
         yield x.as_subclass(LMTensorText), y.as_subclass(self.y_type)
 
-# %% ../nbs/04_lm_dataloader.ipynb #ab66b67f
+# %% ../nbs/04_lm_dataloader.ipynb #5f48c87e
 @patch
 def _enough(self: LMDataLoader):
     if self.n_batches or not len(self.docs): return
@@ -310,8 +313,9 @@ def _enough(self: LMDataLoader):
 
 @patch
 def get_idxs(self: LMDataLoader):
+    "The numbers of all items, as a `range`: a large corpus has more of them than a list should hold."
     self._enough()
-    return TfmdDL.get_idxs(self)
+    return self.shuffle_fn(range(self.n)) if self.shuffle else range(self.n)
 
 @patch
 def shuffle_fn(self: LMDataLoader, idxs):
@@ -390,7 +394,7 @@ def sorted_with_shuffle(
     if last > bs: idxs[bs:last] = np.random.permutation(idxs[bs:last].reshape(-1, bs)).reshape(-1)
     return idxs.tolist()
 
-# %% ../nbs/04_lm_dataloader.ipynb #dcb887e5
+# %% ../nbs/04_lm_dataloader.ipynb #17c5fd88
 def _padding(f):
     "The `Padding` that does what `f` does, fastai's padding function or transform; None for anything else."
     if isinstance(f, (Pipeline, list, tuple, L)): f = [o for o in getattr(f, 'fs', f)]
@@ -411,15 +415,15 @@ def _columns(items):
     types, cols = [type(x) if isinstance(x, torch.Tensor) else torch.Tensor for x in o], []
     for k in range(1, len(o)):
         c = [x[k] for x in items]
-        i = next((i for i, x in enumerate(c) if x is None or x != x is True), None) if not isinstance(c[0], torch.Tensor) else None
-        if i is not None: raise InputError(f'the label of document {i} is {c[i]}: leave the document out, or label it')
+        bad = next((i for i, x in enumerate(c) if x is None or isinstance(x, (float, np.floating)) and x != x), None)
+        if bad is not None: raise InputError(f'the label of document {bad} is {c[bad]}: leave the document out, or label it')
         try:
             with torch._C.DisableTorchFunctionSubclass(): cols.append(torch.stack(c) if isinstance(c[0], torch.Tensor) else fa_collate(c))
         except Exception: return None, types
         if not isinstance(cols[-1], torch.Tensor): return None, types
     return cols, types
 
-# %% ../nbs/04_lm_dataloader.ipynb #af652415
+# %% ../nbs/04_lm_dataloader.ipynb #85b38b0a
 class SortedDataLoader(fastai_data.SortedDL):
     "Batches of padded documents of about the same length, with their labels: fastai's `SortedDL` with its padding, many times faster."
     def __init__(self,
@@ -439,20 +443,19 @@ class SortedDataLoader(fastai_data.SortedDL):
         self.backwards, self.vocab_sz = backwards, vocab_sz or _vocab_sz(dataset)
         self.docs, self.columns, self.types = read or self._read(dataset)
         if kwargs.get('before_batch') is None: kwargs['before_batch'] = Padding(pad_idx, seq_len, pad)
-        else: kwargs['before_batch'] = _padding(kwargs['before_batch']) or kwargs['before_batch']
-        if sort_func is None and res is None: res = self.docs.lens
+        elif self.columns is not None: kwargs['before_batch'] = _padding(kwargs['before_batch']) or kwargs['before_batch']
+        if sort_func is None and res is None and _idle(Pipeline(kwargs.get('after_item'))): res = self.docs.lens
         if res is not None and len(res) != len(dataset): raise InputError(f'res has {len(res)} values for {len(dataset)} documents')
         super().__init__(dataset, sort_func=sort_func, res=res, **kwargs)
         self.res = np.asarray(self.res)
     def _read(self, dataset):
         if isinstance(dataset, TokenArray):
             return dataset, [] if dataset.labels is None else [dataset.labels], [TensorText] + ([] if dataset.labels is None else [torch.Tensor])
-        docs = Documents(dataset, self.vocab_sz) if isinstance(dataset, (list, tuple)) or not hasattr(dataset, '__getitem__') else None
-        items = dataset if docs else [dataset[i] for i in range(len(dataset))]
+        items = dataset if isinstance(_collection(dataset), (list, tuple)) else [dataset[i] for i in range(len(dataset))]
         cols, types = _columns(items)
-        return docs or Documents(items, self.vocab_sz), cols, [_doc_type(dataset), *types[1:]]
+        return Documents(items, self.vocab_sz), cols, [_doc_type(items), *types[1:]]
 
-# %% ../nbs/04_lm_dataloader.ipynb #961ecf18
+# %% ../nbs/04_lm_dataloader.ipynb #c7a35539
 @patch
 def get_idxs(self: SortedDataLoader):
     idxs = TfmdDL.get_idxs(self)
@@ -484,7 +487,8 @@ def create_batches(self: SortedDataLoader, samps):
         idx = np.array(chunk, np.int64)
         arrs = self.docs.arrays(idx)
         x, idx = p.fill([a[::-1] for a in arrs] if self.backwards else arrs), torch.from_numpy(idx)
-        yield (self.docs.check(x).as_subclass(self.types[0]), *(c[idx].as_subclass(t) for c, t in zip(self.columns, self.types[1:])))
+        self.docs.check(x.numpy())
+        yield (x.as_subclass(self.types[0]), *(c[idx].as_subclass(t) for c, t in zip(self.columns, self.types[1:])))
 
 @patch
 def new(self: SortedDataLoader, dataset=None, **kwargs):

@@ -65,7 +65,7 @@ def test_show_layout():
 
 @pytest.mark.parametrize('bs,sl', [(1, 1), (1, 7), (2, 5), (6, 5), (7, 31), (64, 72), (16, 1000), (119, 3)])
 @pytest.mark.parametrize('shuffle', [True, False])
-def test_lm_is_fastais(bs, sl, shuffle): assert both(LMDataLoader, fastai_data.LMDataLoader, DOCS, bs=bs, seq_len=sl, shuffle=shuffle)
+def test_lm_is_fastais(bs, sl, shuffle): assert both(LMDataLoader, fastai_data.LMDataLoader, DOCS if bs * sl > 9 else DOCS[:20], bs=bs, seq_len=sl, shuffle=shuffle)
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=25), st.integers(1, 9), st.integers(1, 20), st.booleans(), st.integers(0, 10**6))
@@ -168,7 +168,7 @@ def test_token_array_empty(tmp_path):
 
 def test_larger_than_memory(tmp_path):
     "A file far larger than this machine's memory, full of holes: a few batches of it touch a few pages of it."
-    n = 2**36 // 4 * 16                                  # 1 TiB
+    n = 2**34                                            # 64 GiB
     f = tmp_path/'ids.bin'
     try:
         with open(f, 'wb') as h: h.truncate(4 * n)
@@ -408,8 +408,7 @@ def test_in_a_learner(is_lm):
         learn = Learner(dls, Tiny(n, None if is_lm else 2), loss_func=CrossEntropyLossFlat(), cbs=[ModelResetter], metrics=accuracy)
         with learn.no_bar(), learn.no_logging(): learn.fit(2, 1e-2)
         losses.append([float(o) for o in learn.recorder.losses] + [float(o) for v in learn.recorder.values for o in v])
-        with learn.no_bar(): preds.append(learn.get_preds(ds_idx=1))
-        with learn.no_bar(): preds[-1] += (learn.validate()[0],)
+        with learn.no_bar(): preds.append((learn.validate()[0],) + (() if is_lm else tuple(learn.get_preds(ds_idx=1))))
     assert losses[0] == losses[1] and losses[0][-3] < losses[0][0]
     assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(*preds))
 
