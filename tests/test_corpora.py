@@ -615,7 +615,7 @@ def test_own_folder(tmp_path):
 @pytest.mark.parametrize('rows, head, match', [
     (['a,y', ' ,n', ',n'], 'text,label', 'no text in row 2, row 3'), (['a,y', 'b,'], 'text,label', 'no label in row 2'), (['a,y'], 'review,label', "no column 'text'; it has review, label"),
     (['a,y'], 'text,stars', "no column 'label'"), ([f'{i},y' for i in range(20)], 'text,label', "only the label 'y'"), ([], 'text,label', 'no rows'),
-    (['a,y', 'b,n'], 'text,label', 'only 1 different texts'), (['a,b,c,d', 'a,b'], 'text,label', 'not a table'), (['a,b', 'a,b,c'], 'text,label', 'not a table.*line 3'), (['a,y,train', 'b,n,train', 'c,maybe,test'], 'text,label,part', "'maybe'.*row 3"),
+    (['a,y', 'b,n'], 'text,label', 'too few different texts .1.'), (['a,b,c,d', 'a,b'], 'text,label', 'not a table'), (['a,b', 'a,b,c'], 'text,label', 'not a table.*line 3'), (['a,y,train', 'b,n,train', 'c,maybe,test'], 'text,label,part', "'maybe'.*row 3"),
     (['a,y,train', 'b,n,dev'], 'text,label,part', "a part other than train.*row 2 .'dev'"), (['a,y,test', 'b,n,test'], 'text,label,part', "'y' stands in part 'test' .row 1")])
 def test_own_table_bad(tmp_path, rows, head, match):
     with pytest.raises(InputError, match=match): co.own_texts(csv(tmp_path/'a.csv', rows, head))
@@ -649,3 +649,17 @@ def test_baselines_small():
     for args, match in ((([], [], ['x']), 'two labels'), ((['a b'], ['x'], ['y']), 'two labels'), ((['a b'], ['x', 'y'], ['y']), '2 labels'), ((['.', '?'], ['x', 'y'], ['y']), 'no words')):
         with pytest.raises(InputError, match=match): co.tfidf_baseline(*args)
     with pytest.raises(InputError): co.majority_baseline([], [], ['x'])
+
+# --- progress
+
+def test_progress_only_in_a_terminal(away):
+    pty = pytest.importorskip('pty')
+    a = toy_imdb(away/'x.tgz'); code = f'from nlpdeep.corpora import imdb; imdb({str(a)!r})'
+    assert python(code, NLPDEEP_HOME=str(away/'one')).communicate() == ('', '')
+    import fcntl, struct, termios
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 100, 0, 0))
+    p = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=follower, env=dict(os.environ, PYTHONPATH=str(ROOT), NLPDEEP_HOME=str(away/'two')))
+    assert p.communicate()[0] == b'' and p.returncode == 0
+    assert b'reading imdb: 20 reviews' in os.read(leader, 10**5)
+    os.close(leader); os.close(follower)

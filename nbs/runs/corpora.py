@@ -26,23 +26,28 @@ def done(name, seed=None, **config) -> bool:
     try: return any(o['seed'] == seed and o['config'] == config for o in results(name))
     except InputError: return False
 
-def size(corpus, texts, labels):
+def size(corpus, texts, labels, train=()):
     if done('corpora', corpus=corpus): return
     words = [t.lower().split() for t in texts]
     n = [len(w) for w in words]
     q = dict(zip(('words_5', 'words_25', 'median_words', 'words_75', 'words_95'), np.percentile(n, [5, 25, 50, 75, 95])))
-    m = dict(texts=len(texts), words=sum(n), characters=sum(map(len, texts)), longest=max(n), duplicates=len(texts) - len(set(texts)),
-             different_words=len({w for o in words for w in o}), **q)
+    m = dict(texts=len(texts), words=sum(n), characters=sum(map(len, texts)), longest=max(n), different_words=len({w for o in words for w in o}), **q,
+             twice=len(texts) - len(set(texts)))
+    if train: m['in_train'] = sum(t in train for t in texts)
     if labels[0] is not None: m['largest_class'] = max(Counter(labels).values()) / len(labels)
     record('corpora', m, data='whitespace-separated words, lower case', corpus=corpus)
     print(corpus, m, flush=True)
 
 def sizes():
-    for part in ('train', 'valid'): lines = human_numbers(part); size(f'human_numbers, {part}', lines, [None] * len(lines))
+    for part in ('train', 'valid'):
+        lines = human_numbers(part); size(f'human_numbers, {part}', lines, [None] * len(lines), () if part == 'train' else set(human_numbers('train')))
     for name in CORPORA:
         df = get(name)
         if df is None: continue
-        for part, o in df.groupby('part', sort=False): size(f'{name}, {part}', list(o.text), list(o.label))
+        train = set(df.text[df.part == 'train'])
+        for part in ('train', 'valid', 'test', 'unsup', 'unsup-valid', 'unsup-test'):
+            o = df[df.part == part]
+            if len(o): size(f'{name}, {part}', list(o.text), list(o.label), () if part == 'train' else train)
 
 def labelled(name):
     "Training and validation texts; where nothing was published for validation, a tenth of the training part. The test part is not used."
