@@ -20,10 +20,10 @@ from .core import InputError, atomic, bench
 # %% auto #0
 __all__ = ['GPT2_SIZES', 'Pretrained', 'SMOLLM2', 'GPT2Config', 'Attention', 'MLP', 'Block', 'KVCache', 'GPT2', 'positions',
            'may_look', 'config_from_hf', 'from_hf', 'to_hf', 'count_parameters', 'gpt2_tokenizer', 'token_counts',
-           'run_model', 'new_cache', 'hidden_states', 'head_of', 'context', 'tiny_tokenizer', 'train_tiny',
-           'attention_maps', 'save_pretrained', 'load_pretrained', 'penalize', 'keep_likely', 'encode_prompts',
-           'generate', 'perplexity', 'TransformersTokenizer', 'DropOutput', 'matmul_precision', 'HiddenLM', 'HeadLoss',
-           'causal_learner', 'bench_gpt2']
+           'run_model', 'new_cache', 'hidden_states', 'head_of', 'context', 'tiny_tokenizer', 'start_token',
+           'train_tiny', 'attention_maps', 'save_pretrained', 'load_pretrained', 'penalize', 'keep_likely',
+           'encode_prompts', 'generate', 'perplexity', 'TransformersTokenizer', 'DropOutput', 'matmul_precision',
+           'HiddenLM', 'HeadLoss', 'causal_learner', 'bench_gpt2']
 
 # %% ../nbs/10_gpt2.ipynb #53cc593e
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def context(model) -> int:
     "Most tokens that `model` sees at once."
     return model.cfg.ctx if isinstance(model, GPT2) else getattr(model.config, 'max_position_embeddings', None) or 2**20
 
-# %% ../nbs/10_gpt2.ipynb #6939f21c
+# %% ../nbs/10_gpt2.ipynb #c5edbe22
 Pretrained = namedtuple('Pretrained', 'model tokenizer name')
 
 def tiny_tokenizer(texts, vocab_sz: int = 320):
@@ -265,6 +265,12 @@ def tiny_tokenizer(texts, vocab_sz: int = 320):
                                                      initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())))
     return PreTrainedTokenizerFast(tokenizer_object=t, bos_token=end, eos_token=end, pad_token=end, clean_up_tokenization_spaces=False)
 
+def start_token(tokenizer) -> int:
+    "The id of the token that stands in front of a document: `<|endoftext|>` where there is one, else the tokenizer's own beginning or end."
+    i = tokenizer.get_vocab().get('<|endoftext|>')
+    return next(o for o in (i, tokenizer.bos_token_id, tokenizer.eos_token_id, 0) if o is not None)
+
+# %% ../nbs/10_gpt2.ipynb #c1c44c5b
 def train_tiny(
     texts=None,            # what to read (default: the training part of Human Numbers)
     steps: int = 300,
@@ -433,12 +439,12 @@ def keep_likely(logits, temperature=1., top_k=0, top_p=1.):
         logits = logits.masked_fill(torch.zeros_like(out).scatter(1, order, out), -math.inf)
     return logits
 
-# %% ../nbs/10_gpt2.ipynb #c5a1fa14
+# %% ../nbs/10_gpt2.ipynb #f29e422e
 def encode_prompts(tokenizer, prompts, ctx=2**20, max_new=0, vocab_sz=None):
     "Texts -> ids and mask (bs, longest), padded in front. Refuses empty prompts and what does not fit into `ctx` with `max_new` more."
     rows = [tokenizer(p, verbose=False)['input_ids'] if isinstance(p, str) else list(p) for p in prompts]
     for i, r in enumerate(rows):
-        if not r: raise InputError(f'prompt {i} is empty: give some text, or start from nothing with {tokenizer.eos_token!r}')
+        if not r: raise InputError(f'prompt {i} is empty: give some text, or begin from nothing with generate(..., start=True)')
         if len(r) + max_new > ctx:
             raise InputError(f'prompt {i} has {len(r)} tokens; with {max_new} new ones that is more than the {ctx} this model can see: cut it, or ask for fewer')
         if vocab_sz and max(r) >= vocab_sz: raise InputError(f'prompt {i} has token {max(r)}, the model knows {vocab_sz}: is this the tokenizer it was trained with?')
@@ -484,7 +490,7 @@ def _beam_search(model, ids, max_new, beams, repetition, end, cache):
         new = ids[:, -1:] if cache else ids
     return done[0][1][None]
 
-# %% ../nbs/10_gpt2.ipynb #85625386
+# %% ../nbs/10_gpt2.ipynb #01aacc8e
 @torch.no_grad()
 def generate(
     model, tokenizer,
@@ -496,13 +502,16 @@ def generate(
     repetition: float = 1.,  # above 1: what was said becomes less likely
     beams: int = 1,          # above 1: beam search
     seed: int | None = None, # of the draws (default: PyTorch's generator as it stands)
+    start: bool = False,     # put the token that begins a document in front? Models that read the web expect it
     stop: bool = True,       # stop at the end-of-text token?
     cache: bool = True       # keep keys and values, or read everything again for every token?
 ):                           # the whole text, or a list of them
     "Continue texts with any causal language model."
     draws, many = temperature is not None or top_k or top_p < 1 or seed is not None, not isinstance(prompts, str)
     _check_settings(max_new, temperature, top_k, top_p, repetition, beams, draws)
-    ids, mask = encode_prompts(tokenizer, prompts if many else [prompts], context(model), max_new, head_of(model).weight.shape[0])
+    rows = prompts if many else [prompts]
+    if start: rows = [[start_token(tokenizer)] + tokenizer(p, verbose=False)['input_ids'] for p in rows]
+    ids, mask = encode_prompts(tokenizer, rows, context(model), max_new, head_of(model).weight.shape[0])
     dev, training = head_of(model).weight.device, model.training
     ids, mask, end = ids.to(dev), mask.to(dev), tokenizer.eos_token_id if stop else None
     g = None if seed is None else torch.Generator(dev).manual_seed(seed)
@@ -528,7 +537,7 @@ def _check_settings(max_new, temperature, top_k, top_p, repetition, beams, draws
     if beams < 1: raise InputError(f'beams is {beams}; it must be at least 1')
     if beams > 1 and draws: raise InputError('beams choose the likeliest and do not draw: temperature, top_k, top_p and seed would have no effect; drop them, or the beams')
 
-# %% ../nbs/10_gpt2.ipynb #31ac88cf
+# %% ../nbs/10_gpt2.ipynb #5856fb5b
 @torch.no_grad()
 def perplexity(
     model, tokenizer,
@@ -536,7 +545,7 @@ def perplexity(
     ctx: int | None = None,    # tokens seen at once (default: what the model can, at most 1,024)
     stride: int | None = None, # how far the window moves on (default: `ctx`, no overlap); smaller: more context for each token, more work
     bs: int = 4,         # windows at once
-    start: bool = True,  # read an end-of-text token first, so that the first token is scored too?
+    start: bool = True,  # read the token that begins a document first, so that the first token is scored too?
     precision: str = 'fp32' # or bf16: faster where the machine has it, a little rounder
 ) -> dict:               # `per_token`, `per_word`, `per_byte`, `bits_per_byte`, and how many `tokens`, `words`, `bytes`
     "How unsure a model is of `texts`: one total of nats, shared out over tokens, words (split at white space) and bytes."
@@ -546,7 +555,7 @@ def perplexity(
     empty = [i for i, t in enumerate(texts) if not t.strip()]
     if empty or not texts: raise InputError(f'text {empty[0]} is empty: leave it out' if empty else 'there is no text to measure')
     dev, training = head_of(model).weight.device, model.training
-    windows = [w for t in texts for w in _windows(([tokenizer.eos_token_id] if start else []) + tokenizer(t, add_special_tokens=False, verbose=False)['input_ids'], ctx, stride)]
+    windows = [w for t in texts for w in _windows(([start_token(tokenizer)] if start else []) + tokenizer(t, add_special_tokens=False, verbose=False)['input_ids'], ctx, stride)]
     windows.sort(key=lambda w: -len(w[0]))                                  # like lengths together: little padding
     nats, n = 0., 0
     model.eval()

@@ -154,6 +154,11 @@ def test_rows_that_end(tiny):
     assert g.generate(m, tiny.tokenizer, PROMPTS, 20) == alone
     assert len(g.generate(m, tiny.tokenizer, PROMPTS[0], 20, stop=False)) >= len(alone[0])
 
+def test_start_token(tiny, llama):
+    assert g.start_token(tiny.tokenizer) == 0
+    a = g.generate(tiny.model, tiny.tokenizer, 'one .', 5, start=True); assert a == g.generate(tiny.model, tiny.tokenizer, '<|endoftext|>one .', 5)
+    assert isinstance(g.generate(llama, tiny.tokenizer, '', 3, start=True), str)
+
 def test_seed_and_mode(tiny):
     a = [g.generate(tiny.model, tiny.tokenizer, 'one', 20, temperature=2., seed=s) for s in (0, 0, 1)]
     assert a[0] == a[1] != a[2]
