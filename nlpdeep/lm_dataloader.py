@@ -423,7 +423,7 @@ def _columns(items):
         if not isinstance(cols[-1], torch.Tensor): return None, types
     return cols, types
 
-# %% ../nbs/04_lm_dataloader.ipynb #85b38b0a
+# %% ../nbs/04_lm_dataloader.ipynb #ecaa88a2
 class SortedDataLoader(fastai_data.SortedDL):
     "Batches of padded documents of about the same length, with their labels: fastai's `SortedDL` with its padding, many times faster."
     def __init__(self,
@@ -436,7 +436,8 @@ class SortedDataLoader(fastai_data.SortedDL):
         backwards: bool = False, # read each document from its end to its beginning
         vocab_sz: int | None = None, # ids must be below (default: the dataset's vocabulary, where it has one)
         read=None,               # documents, columns and types, where they have been read already
-        **kwargs                 # as for fastai's `TfmdDL`: bs, shuffle, num_workers, device, before_batch, after_batch, ...
+        num_workers: int = 0,    # processes; 0 is the fastest: a batch costs less than sending it
+        **kwargs                 # as for fastai's `TfmdDL`: bs, shuffle, device, before_batch, after_batch, ...
     ):
         for k in ('bs', 'batch_size'):
             if k in kwargs and not (k == 'batch_size' and kwargs[k] is None): kwargs[k] = _count(k, kwargs[k])
@@ -446,7 +447,7 @@ class SortedDataLoader(fastai_data.SortedDL):
         elif self.columns is not None: kwargs['before_batch'] = _padding(kwargs['before_batch']) or kwargs['before_batch']
         if sort_func is None and res is None and _idle(Pipeline(kwargs.get('after_item'))): res = self.docs.lens
         if res is not None and len(res) != len(dataset): raise InputError(f'res has {len(res)} values for {len(dataset)} documents')
-        super().__init__(dataset, sort_func=sort_func, res=res, **kwargs)
+        super().__init__(dataset, sort_func=sort_func, res=res, num_workers=num_workers, **kwargs)
         self.res = np.asarray(self.res)
     def _read(self, dataset):
         if isinstance(dataset, TokenArray):
@@ -455,7 +456,7 @@ class SortedDataLoader(fastai_data.SortedDL):
         cols, types = _columns(items)
         return Documents(items, self.vocab_sz), cols, [_doc_type(items), *types[1:]]
 
-# %% ../nbs/04_lm_dataloader.ipynb #c7a35539
+# %% ../nbs/04_lm_dataloader.ipynb #af8f0089
 @patch
 def get_idxs(self: SortedDataLoader):
     idxs = TfmdDL.get_idxs(self)
@@ -469,6 +470,7 @@ def shuffle_fn(self: SortedDataLoader, idxs): return sorted_with_shuffle(self.re
 @patch
 def sample(self: SortedDataLoader): return TfmdDL.sample(self) if self.num_workers > 1 else iter(self._DataLoader__idxs)
 
+# %% ../nbs/04_lm_dataloader.ipynb #1a2690e2
 @patch
 def create_item(self: SortedDataLoader, i):
     if self.columns is None: return self.dataset[i or 0]
