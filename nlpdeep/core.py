@@ -112,7 +112,7 @@ def versions(*names: str) -> dict:
         with contextlib.suppress(metadata.PackageNotFoundError): out[n] = metadata.version(n)
     return out
 
-# %% ../nbs/00_core.ipynb #c391183d
+# %% ../nbs/00_core.ipynb #b429d9bd
 @contextlib.contextmanager
 def atomic(path, folder: bool = False):
     "Yields a temporary path beside `path` (a folder if `folder`); on success it takes `path`'s place, on failure it is removed."
@@ -131,7 +131,7 @@ def atomic(path, folder: bool = False):
             if old: os.replace(tmp/'old', path)
             raise
     except OSError as e:
-        if e.errno in (28, 122): raise InputError(f'the disk is full while writing {path}: free some space and run again') from e
+        if e.errno in (27, 28, 122): raise InputError(f'the disk is full while writing {path}: free some space and run again') from e
         raise
     finally: shutil.rmtree(tmp, ignore_errors=True)
 
