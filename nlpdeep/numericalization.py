@@ -56,7 +56,9 @@ class Vocab(Sequence):
         "64 hexadecimal digits that depend on the tokens and their order, and on nothing else."
         return hashlib.sha256(json.dumps(self.tokens).encode()).hexdigest()
 
-# %% ../nbs/03_numericalization.ipynb #229d6b85
+# %% ../nbs/03_numericalization.ipynb #a447185e
+_int64 = np.dtype(np.int64)
+
 def _checked_doc(tokens, i=None):
     "`tokens`, unless they are no list of tokens; `i` names the document."
     if isinstance(tokens, (list, tuple, L, np.ndarray)): return tokens
@@ -68,7 +70,9 @@ def _checked_doc(tokens, i=None):
 @patch
 def encode(self: Vocab, tokens) -> np.ndarray:
     "The ids (int64) of a list of tokens; a token that is not there gets the id of `xxunk`."
-    try: return np.fromiter(map(self.o2i.__getitem__, _checked_doc(tokens)), np.int64, len(tokens))
+    if type(tokens) is L: tokens = tokens.items
+    if type(tokens) is not list: tokens = _checked_doc(tokens)
+    try: return np.fromiter(map(self.o2i.__getitem__, tokens), _int64, len(tokens))
     except TypeError:
         i, t = next((i, t) for i, t in enumerate(tokens) if type(t).__hash__ is None)
         raise InputError(f'token {i} is {t!r:.40} ({type(t).__name__}): every token must be a string') from None
@@ -131,7 +135,7 @@ def load(cls: Vocab, path) -> Vocab:
     if vocab.hash != obj.get('hash'): raise InputError(f'the tokens in {path} do not give its hash: it was changed after it was saved')
     return vocab
 
-# %% ../nbs/03_numericalization.ipynb #a4cab3f9
+# %% ../nbs/03_numericalization.ipynb #94889251
 class Numericalize(fastai_data.Numericalize):
     "fastai's transform from tokens to ids and back, on a `Vocab`: the same ids, it does not grow, and it is several times faster."
     def __init__(self,
@@ -151,7 +155,7 @@ class Numericalize(fastai_data.Numericalize):
         self.vocab = Vocab.build(dsets if count is None else count, self.min_freq, self.max_vocab, self.special_toks)
     def _ids(self, o):
         if self.vocab is None: raise InputError('Numericalize has no vocabulary yet: give it one, or call setup on tokenized texts')
-        return torch.from_numpy(self.vocab.encode(o)).as_subclass(fastai_data.TensorText)
+        return torch.Tensor._make_subclass(fastai_data.TensorText, torch.from_numpy(self.vocab.encode(o)))
     def encodes(self, o): return self._ids(o)
     def decodes(self, o): return L(self.vocab.decode(o))
     def __call__(self, o, split_idx=None, **kwargs):
