@@ -19,12 +19,12 @@ __all__ = ['SPECIAL_TOKENS', 'UNK', 'PAD', 'BOS', 'EOS', 'FLD', 'TK_REP', 'TK_WR
            'DEFAULT_POST_RULES', 'END_OF_TEXT', 'LangTables', 'can_match', 'split_affixes', 'merge_specials',
            'lang_tables', 'fix_html', 'replace_rep', 'replace_wrep', 'spec_add_spaces', 'rm_useless_spaces',
            'replace_all_caps', 'replace_maj', 'lowercase', 'replace_space', 'NeedsNeighbours', 'Memo', 'chunks_of',
-           'as_text', 'WordTokenizer', 'maybe_wrep', 'FastRules', 'RulesTokenizer', 'parallel_tokenize',
+           'as_text', 'WordTokenizer', 'maybe_wrep', 'ruled_chunk', 'FastRules', 'RulesTokenizer', 'parallel_tokenize',
            'tokenize_texts', 'tokenize_df', 'text_files', 'tokenize_folder', 'bench_tokenize', 'SubwordTokenizer',
            'byte_chars', 'gpt2_pattern', 'bpe_merge', 'BPETokenizer', 'gpt2_sample', 'CharTokenizer', 'show_tokens',
            'Tokenizer']
 
-# %% ../nbs/02_tokenization.ipynb #6bc45053
+# %% ../nbs/02_tokenization.ipynb #b5fc8a00
 @dataclass(frozen=True)
 class LangTables:
     "What spaCy knows about a language's words, and what follows from it."
@@ -35,6 +35,7 @@ class LangTables:
     whole: object       # recognizes what stays whole before affixes are looked at (some languages)
     url: object         # ... and after: addresses
     plain: bool         # is it certain that ASCII letters alone hold no affix, and that none but a prefix begins among those that begin a chunk?
+    lower: bool         # ... and no prefix either, at a small letter?
     merges: dict        # affix tokens in a row that spaCy's second pass puts together: tokens -> the special case
     pairs: frozenset    # neighbours in `merges`
     lens: tuple         # lengths of `merges`, longest first
@@ -63,7 +64,7 @@ def can_match(pattern: re.Pattern, alphabet: str = _letters, start: bool = False
         return None if start else True
     return bool(pattern.flags & re.IGNORECASE) or every(P.parse(pattern.pattern, pattern.flags)) is not False
 
-# %% ../nbs/02_tokenization.ipynb #e4aec3e7
+# %% ../nbs/02_tokenization.ipynb #476ba967
 _re_letters = re.compile('[a-zA-Z]*')
 
 def split_affixes(s: str, T: LangTables) -> list[str]:
@@ -73,7 +74,7 @@ def split_affixes(s: str, T: LangTables) -> list[str]:
         last = len(s)
         if T.plain: k = _re_letters.match(s).end()   # no suffix or infix begins before `k`
         if k == last: break
-        m = T.prefix.search(s)
+        m = None if T.lower and 'a' <= s[0] <= 'z' else T.prefix.search(s)
         i = m.end() - m.start() if m else 0
         if 0 < i < last and s[i:] in exc: front.append(s[:i]); s = s[i:]; break
         m = T.suffix.search(s[i:], 0 if i else k)
@@ -126,7 +127,7 @@ def _reaches_out(toks, spans, T):
             if toks[-len(b):] == b and any(j > n - len(b) for _, j in spans): return True
     return False
 
-# %% ../nbs/02_tokenization.ipynb #2578aab5
+# %% ../nbs/02_tokenization.ipynb #3bc9c936
 def lang_tables(lang: str, special_toks=()) -> LangTables | None:
     "The tables of spaCy's `lang` with `special_toks` as special cases; `None` where our way does not apply: a language with a tokenizer of its own."
     from spacy import util
@@ -139,10 +140,11 @@ def lang_tables(lang: str, special_toks=()) -> LangTables | None:
     never = re.compile('(?!)')
     res = [make(f) if f else never for make, f in ((util.compile_prefix_regex, D.prefixes), (util.compile_suffix_regex, D.suffixes),
                                                    (util.compile_infix_regex, D.infixes))]
-    bare = LangTables({}, *res, D.token_match, D.url_match, not any(can_match(r, start=r is not res[0]) for r in res), {}, frozenset(), ())
+    plain = not any(can_match(r, start=r is not res[0]) for r in res)
+    bare = LangTables({}, *res, D.token_match, D.url_match, plain, plain and not can_match(res[0], _letters[:26], start=True), {}, frozenset(), ())
     torn = {tuple(split_affixes(k, bare)): k for k in exc if any(r.search(k) for r in res)}
     merges = {t: k for t, k in torn.items() if len(t) > 1}
-    return LangTables(exc, *res, bare.whole, bare.url, bare.plain, merges, frozenset(p for t in merges for p in zip(t, t[1:])),
+    return LangTables(exc, *res, bare.whole, bare.url, bare.plain, bare.lower, merges, frozenset(p for t in merges for p in zip(t, t[1:])),
                       tuple(sorted({len(t) for t in merges}, reverse=True)))
 
 # %% ../nbs/02_tokenization.ipynb #62b98951
@@ -268,13 +270,13 @@ def _texts(items):
     "Each of `items` as `str`, checked; errors name the position."
     for i, o in enumerate(items): yield o if type(o) is str and o.isascii() else as_text(o, i)
 
-# %% ../nbs/02_tokenization.ipynb #d4d0f03a
+# %% ../nbs/02_tokenization.ipynb #9173da3f
 class WordTokenizer:
     "spaCy's word tokenizer with a memory: a chunk (what stands between spaces) is taken apart once. Tokens as from fastai's `WordTokenizer`."
     def __init__(self,
         lang: str = 'en',     # a language of spaCy
         special_toks=None,    # tokens never to be taken apart (default: fastai's nine)
-        buf_sz: int = 5000,   # batch size of spaCy's pipe, for languages with a tokenizer of their own (zh, ja, ...)
+        buf_sz: int = 5000,   # as in fastai, where it has no effect either: texts are taken one by one
         memo: int = 2**17,    # chunks to remember
     ):
         self.lang, self.buf_sz, self.size = lang, buf_sz, memo
@@ -289,18 +291,15 @@ class WordTokenizer:
         return tuple(toks)
     @property
     def pipe(self): return _spacy(self.lang, tuple(self.special_toks)).pipe
-    def by_spacy(self, t: str) -> list[str]: return [o.text for o in _spacy(self.lang, tuple(self.special_toks)).tokenizer(t)]
     def doc(self, t: str) -> list[str]:
         "The tokens of one text."
-        if not self.tables: return self.by_spacy(t)
+        if not self.tables: return _by_spacy(self, t)
         chunks = chunks_of(t)
         try: return [*chain.from_iterable(map(self.memo.__getitem__, chunks))]
         except NeedsNeighbours: return _with_neighbours(self, t, chunks)
-    def __call__(self, items):
-        if self.tables: return map(self.doc, _texts(items))
-        return ([o.text for o in d] for d in self.pipe(_texts(items), batch_size=self.buf_sz))
+    def __call__(self, items): return map(self.doc, _texts(items))
 
-# %% ../nbs/02_tokenization.ipynb #fec7727e
+# %% ../nbs/02_tokenization.ipynb #a87f0063
 @functools.lru_cache(8)
 def _spacy(lang, special):
     "spaCy itself."
@@ -308,8 +307,16 @@ def _spacy(lang, special):
     try: nlp = spacy.blank(lang)
     except ImportError as e: raise InputError(f'spaCy cannot load {lang!r}: {e}') from e
     nlp.max_length = 2**30 - 1
-    for w in special: nlp.tokenizer.add_special_case(w, [{'ORTH': w}])
+    if hasattr(nlp.tokenizer, 'add_special_case'):
+        for w in special: nlp.tokenizer.add_special_case(w, [{'ORTH': w}])
     return nlp
+
+def _by_spacy(tok, t):
+    "The tokens of one text from spaCy itself."
+    f = _spacy(tok.lang, tuple(tok.special_toks)).tokenizer
+    if hasattr(f, 'add_special_case') or not tok.special_toks: return [o.text for o in f(t)]
+    parts = re.split(f"({'|'.join(map(re.escape, tok.special_toks))})", t)   # Chinese, Japanese, ... know no special cases
+    return [w for i, p in enumerate(parts) if p.strip() for w in ([p] if i % 2 else [o.text for o in f(p.strip(' '))])]
 
 def _with_neighbours(tok, t, chunks):
     "A special case may reach across a space in this text: if so, spaCy itself decides."
@@ -318,14 +325,15 @@ def _with_neighbours(tok, t, chunks):
         try: out += tok.memo[c]
         except NeedsNeighbours:
             near = chunks[max(0, i - 1):i + 2]
-            if any(pair(a, b) in T.pairs for a, b in zip(near, near[1:])): return tok.by_spacy(t)
+            if any(pair(a, b) in T.pairs for a, b in zip(near, near[1:])): return _by_spacy(tok, t)
             out += merge_specials(split_affixes(c, T), T)[0]
     return out
 
-# %% ../nbs/02_tokenization.ipynb #c2280164
+# %% ../nbs/02_tokenization.ipynb #4b7d3a37
 def maybe_wrep(w: list[str]) -> bool:
     "Could `replace_wrep` find something in these words: two equal ones, and a third that begins alike?"
-    return any(map(eq, w, islice(w, 1, None))) and any(a == b and c.startswith(a) for a, b, c in zip(w, islice(w, 1, None), islice(w, 2, None)))
+    if not any(map(eq, w, islice(w, 1, None))): return False
+    return any(a == b and c.startswith(a) for a, b, c in zip(w, islice(w, 1, None), islice(w, 2, None)))
 
 # %% ../nbs/02_tokenization.ipynb #e2457f75
 _breaks = re.compile(r'([^\S ]\s*)')
@@ -344,31 +352,33 @@ def _words_and_breaks(t):
         both += line
     return words, both
 
-# %% ../nbs/02_tokenization.ipynb #20543bd9
+# %% ../nbs/02_tokenization.ipynb #fa856e8e
 _re_word = re.compile(r'\w+')
 
+def ruled_chunk(c: str, words: WordTokenizer, post: bool = True) -> tuple[tuple, bool]:
+    "The tokens of chunk `c` after the rules, and whether `replace_wrep` might join it to its neighbours."
+    T, low, rep = words.tables, c.lower(), bool(_re_rep.search(c))
+    if T.plain and not rep and c.isascii() and c.isalpha() and low not in T.exceptions:
+        mark = TK_UP if c.isupper() else TK_MAJ if c.istitle() else None
+        return ((mark, low) if mark and len(c) > 1 else (c if c == low else low,)), c == TK_REP
+    if c.isspace():
+        ws = split_affixes(rm_useless_spaces(c), T)
+        return tuple(map(replace_space, ws) if post else ws), False
+    t, odd = replace_rep(c) if rep else c, TK_REP in c
+    if rep: odd = odd or bool(_re_word.fullmatch(t.split()[-1]))
+    if rep or '/' in t or '#' in t or '\\' in t: t = rm_useless_spaces(spec_add_spaces(t))
+    if low != c: t = replace_maj(replace_all_caps(t)).lower()
+    if t is c: return words.memo.get(c) or words._chunk(c), odd   # the rules changed nothing: no need to keep it twice
+    return tuple(chain.from_iterable(map(words.memo.__getitem__, t.strip().split(' ')))), odd
+
+# %% ../nbs/02_tokenization.ipynb #42c12f28
 class FastRules:
     "The default rules, `words` and the post-rule over a text, by chunks that are remembered."
     def __init__(self, words: WordTokenizer, post: bool = True, memo: int = 2**18):
         self.words, self.post, self.bos, self.pool = words, post, tuple(words.doc(BOS)), {}
-        self.memo, self.odd = Memo(self._plain, memo), Memo(lambda c: self._tokens(c)[0], memo // 16)
-    def _tokens(self, c):
-        "Tokens of a chunk, and whether `replace_wrep` might join it to its neighbours."
-        T, low, rep = self.words.tables, c.lower(), bool(_re_rep.search(c))
-        if T.plain and not rep and c.isascii() and c.isalpha() and low not in T.exceptions:
-            mark = TK_UP if c.isupper() else TK_MAJ if c.istitle() else None
-            return ((mark, low) if mark and len(c) > 1 else (c if c == low else low,)), c == TK_REP
-        if c.isspace():
-            ws = split_affixes(rm_useless_spaces(c), T)
-            return tuple(map(replace_space, ws) if self.post else ws), False
-        t, odd = replace_rep(c) if rep else c, TK_REP in c
-        if rep: odd = odd or bool(_re_word.fullmatch(t.split()[-1]))
-        if rep or '/' in t or '#' in t or '\\' in t: t = rm_useless_spaces(spec_add_spaces(t))
-        if low != c: t = replace_maj(replace_all_caps(t)).lower()
-        if t is c: return (self.words.memo.get(c) or self.words._chunk(c)), odd   # the rules changed nothing: no need to keep it twice
-        return (*chain.from_iterable(map(self.words.memo.__getitem__, t.strip().split(' '))),), odd
-    def _plain(self, c):
-        toks, odd = (None, True) if c in self.odd else self._tokens(c)
+        self.memo, self.odd = Memo(self._chunk, memo), Memo(lambda c: ruled_chunk(c, words, post)[0], memo // 16)
+    def _chunk(self, c):
+        toks, odd = (None, True) if c in self.odd else ruled_chunk(c, self.words, self.post)
         if toks and odd: self.odd.put(c, toks)
         if odd: raise NeedsNeighbours
         if len(self.pool) > self.memo.size: self.pool.clear()
@@ -381,7 +391,7 @@ class FastRules:
         try: return [*self.bos, *chain.from_iterable(map(self.memo.__getitem__, both))]
         except NeedsNeighbours: return _with_care(self, text, words, both)
 
-# %% ../nbs/02_tokenization.ipynb #9cf64fac
+# %% ../nbs/02_tokenization.ipynb #29e9a35a
 def _rule_by_rule(fast, text):
     "Each rule on the whole text, then the words, then the post-rule."
     for f in DEFAULT_RULES: text = f(text)
@@ -397,7 +407,8 @@ def _with_care(fast, text, words, both):
             try: rare[c] = fast.odd[c]
             except NeedsNeighbours: return _rule_by_rule(fast, text)
     for i in [i for i, c in enumerate(words) if c in rare]:
-        if maybe_wrep([o for c in words[max(0, i - 2):i + 3] for o in replace_rep(c).split()]): return _rule_by_rule(fast, text)
+        near = [o for c in words[max(0, i - 2):i + 3] for o in replace_rep(c).split()]
+        if maybe_wrep(near): return _rule_by_rule(fast, text)
     return [*fast.bos, *chain.from_iterable([rare[c] if c in rare else fast.memo[c] for c in both])]
 
 # %% ../nbs/02_tokenization.ipynb #9c6faa57
@@ -425,32 +436,13 @@ class RulesTokenizer:
         apply = lambda fs, o: functools.reduce(lambda x, f: f(x), fs, o)
         return (self.L([apply(self.post_rules, o) for o in d], use_list=None) for d in self.tok(apply(self.rules, t) for t in _texts(batch)))
 
-# %% ../nbs/02_tokenization.ipynb #b2c3e892
-class _Numbers(dict):
-    def __missing__(self, k): self[k] = i = len(self); return i
-
-def _pack(docs):
-    "Token lists as distinct tokens, their numbers, and lengths: cheap to send from one process to another."
-    ids, nums, lens = _Numbers(), array('I'), array('I')
-    for d in docs:
-        nums.extend(map(ids.__getitem__, d))
-        lens.append(len(d))
-    return list(ids), nums.tobytes(), lens.tobytes()
-
-def _unpack(packed, pool, make=list):
-    "The token lists; tokens known from `pool` are shared."
-    toks, nums, at = [pool.setdefault(o, o) for o in packed[0]], array('I', packed[1]), 0
-    for n in array('I', packed[2]):
-        yield make(list(map(toks.__getitem__, nums[at:at + n])))
-        at += n
-
-# %% ../nbs/02_tokenization.ipynb #d35fc20a
+# %% ../nbs/02_tokenization.ipynb #3b0007dd
 def _start(f):
     global _tokenize
     _tokenize = f
 
 def _work(start, items):
-    try: return start, _pack(_tokenize(items))
+    try: return start, [list(o) for o in _tokenize(items)]
     except InputError as e: raise InputError(re.sub(r'^text (\d+)', lambda m: f'text {int(m[1]) + start}', str(e))) from None
 
 def _workers(n_workers, n, batch):
@@ -473,13 +465,12 @@ def parallel_tokenize(items, tok=None, rules=None, n_workers=None, progress=Fals
     if not (n_workers := _workers(n_workers, len(items), batch)):
         yield from enumerate(f(items))
         return
-    pool, make = {}, functools.partial(f.L, use_list=None)
     with ProcessPoolExecutor(n_workers, initializer=_start, initargs=(f,)) as ex:
         jobs = _ready([ex.submit(_work, i, list(items[i:i + batch])) for i in range(0, len(items), batch)])
         if progress:
             from tqdm.auto import tqdm
             jobs = tqdm(jobs, total=-(-len(items) // batch))
-        for start, packed in jobs: yield from enumerate(_unpack(packed, pool, make), start)
+        for start, docs in jobs: yield from enumerate((f.L(o, use_list=None) for o in docs), start)
 
 # %% ../nbs/02_tokenization.ipynb #30fc474c
 def tokenize_texts(texts, n_workers=None, rules=None, tok=None, post_rules=None):
@@ -489,18 +480,18 @@ def tokenize_texts(texts, n_workers=None, rules=None, tok=None, post_rules=None)
     for i, o in parallel_tokenize(texts, tok, rules, n_workers, post_rules=post_rules): out[i] = o
     return L(out, use_list=None)
 
-# %% ../nbs/02_tokenization.ipynb #5cb1257f
+# %% ../nbs/02_tokenization.ipynb #c2f53f60
 def _join_texts(df, cols, mark_fields, na):
     "The texts of each row, columns joined; missing values replaced by `na` or refused."
     out = None
     for i, c in enumerate(cols):
         col, gone = df[c], df[c].isna()
         if gone.any() and na is None:
-            raise InputError(f"row {col.index[gone][0]!r} of column {c!r} has no text (and {int(gone.sum()) - 1} rows more): "
+            raise InputError(f"row {col.index[gone].tolist()[0]!r} of column {c!r} has no text (and {int(gone.sum()) - 1} rows more): "
                              "drop them (df.dropna), or pass na='' to read them as empty")
         if gone.any(): col = col.astype(object).where(~gone, na)
         is_bytes = [isinstance(o, bytes) for o in col]
-        if any(is_bytes): raise InputError(f"row {col.index[is_bytes.index(True)]!r} of column {c!r} is bytes: decode it first, as in text.decode('utf-8')")
+        if any(is_bytes): raise InputError(f"row {col.index.tolist()[is_bytes.index(True)]!r} of column {c!r} is bytes: decode it first, as in text.decode('utf-8')")
         col = ' ' * (i > 0) + (f'{FLD} {i + 1} ' if mark_fields else '') + col.astype(str)
         out = col if out is None else out + col
     return out.values
@@ -517,7 +508,7 @@ def tokenize_df(df, text_cols, n_workers=None, rules=None, mark_fields=None, tok
     res[f'{tok_text_col}_length'] = [len(o) for o in out]
     return res, Counter(chain.from_iterable(out))
 
-# %% ../nbs/02_tokenization.ipynb #e43e6a5c
+# %% ../nbs/02_tokenization.ipynb #7eab08c0
 def text_files(path, extensions=None, folders=None) -> list[Path]:
     "The files under `path` with one of `extensions` (default `.txt`), in the order of the file system; `folders` limits the first level."
     ext, folders, out = {o.lower() for o in extensions or ['.txt']}, list(folders or []), []
@@ -535,6 +526,7 @@ def _describe(o):
 
 def _read(f, encoding):
     try: return Path(f).read_text(encoding=encoding)
+    except OSError as e: raise InputError(f'cannot read {f} ({e.strerror or e})') from None
     except UnicodeDecodeError as e: raise InputError(f'{f} is not {encoding} (byte {e.start}): pass its encoding, or convert the file') from None
 
 def _work_files(files, path, out, encoding, f=None):
@@ -638,7 +630,7 @@ def bench_tokenize(rounds: int = 5, texts=None) -> list[dict]:
     return [bench('tokenize cold', cold, lambda: run(fc.TokenizeWithRules(fc.WordTokenizer())), rounds=rounds),
             bench('tokenize warm', lambda: run(ours), lambda: run(theirs), rounds=rounds)]
 
-# %% ../nbs/02_tokenization.ipynb #2213bed6
+# %% ../nbs/02_tokenization.ipynb #95f9cb49
 _europe = set('bg cs da de el en es et fi fr ga hr hu it lt lv mt nl pl pt ro sk sl sv'.split())
 
 class SubwordTokenizer:
@@ -656,7 +648,8 @@ class SubwordTokenizer:
         self.lang, self.special_toks, self.vocab_sz, self.max_vocab_sz = lang, list(special_toks or SPECIAL_TOKENS), vocab_sz, max_vocab_sz
         self.model_type, self.max_line = model_type, max_line
         self.char_coverage = char_coverage or (.99999 if lang in _europe else .9998)
-        self.model = sp_model if isinstance(sp_model, (bytes, type(None))) else Path(sp_model).read_bytes()
+        try: self.model = sp_model if isinstance(sp_model, (bytes, type(None))) else Path(sp_model).read_bytes()
+        except OSError as e: raise InputError(f'cannot read {sp_model} ({e.strerror or e})') from None
     @functools.cached_property
     def tok(self):
         from sentencepiece import SentencePieceProcessor
@@ -672,7 +665,7 @@ class SubwordTokenizer:
         with atomic(path) as p: p.write_bytes(self.model)
     def setup(self, items, rules=None): return _train_pieces(self, items, rules or [])
 
-# %% ../nbs/02_tokenization.ipynb #8c6cafba
+# %% ../nbs/02_tokenization.ipynb #0cc85a07
 def _train_pieces(tok, items, rules):
     "Train `tok` on the lines of `items` after `rules`, unless it has a model."
     import io
@@ -684,12 +677,13 @@ def _train_pieces(tok, items, rules):
     words = len({w for o in lines for w in o.split()}) // 4
     size = tok.vocab_sz or max(29, min(tok.max_vocab_sz, words + -words % 8))
     special, out = ['▁' + s for s in tok.special_toks], io.BytesIO()
+    if size <= len(special) + 1: raise InputError(f'vocab_sz is {size}, which leaves no room beside {len(special)} special tokens')
     try:
         SentencePieceTrainer.Train(sentence_iterator=iter(lines), model_writer=out, vocab_size=size, character_coverage=tok.char_coverage, model_type=tok.model_type,
                                    unk_id=len(special), pad_id=-1, bos_id=-1, eos_id=-1, minloglevel=2, user_defined_symbols=special,
-                                   hard_vocab_limit=False, max_sentence_length=tok.max_line, num_threads=1)
+                                   hard_vocab_limit=False, max_sentence_length=tok.max_line)
     except RuntimeError as e:
-        raise InputError(f'sentencepiece cannot learn {size} pieces from {len(lines)} lines: {str(e).splitlines()[0][-150:]}; try another vocab_sz') from None
+        raise InputError(f"sentencepiece cannot learn {size} pieces from {len(lines)} lines: {str(e).splitlines()[0].rsplit('] ', 1)[-1]}") from None
     tok.model = out.getvalue()
 
 # %% ../nbs/02_tokenization.ipynb #5db59e92
@@ -742,7 +736,7 @@ def _merge_long(word, ranks):
             if a >= 0 and b < n and (r := ranks.get((word[a], word[b]))) is not None: heapq.heappush(heap, (r, a))
     return [s for s in word if s is not None]
 
-# %% ../nbs/02_tokenization.ipynb #58e5033b
+# %% ../nbs/02_tokenization.ipynb #6e24fa45
 END_OF_TEXT = '<|endoftext|>'
 
 class BPETokenizer:
@@ -755,6 +749,8 @@ class BPETokenizer:
     ):
         self.merges, self.special = [tuple(o) for o in merges], tuple(special)
         self.vocab = vocab or {t: i for i, t in enumerate([*sorted(byte_chars().values()), *map(''.join, self.merges), *self.special])}
+        missing = [t for t in [*map(''.join, self.merges), *byte_chars().values()] if t not in self.vocab]
+        if missing: raise InputError(f'{missing[0]!r} and {len(missing) - 1} more tokens are not in the vocabulary: merges and vocabulary do not belong together')
         self.ranks, self.ids = {p: i for i, p in enumerate(self.merges)}, {i: t for t, i in self.vocab.items()}
         self.memo = Memo(self._word, memo)
         self._cut = re.compile('(' + '|'.join(map(re.escape, self.special)) + ')') if self.special else None
@@ -776,14 +772,14 @@ class BPETokenizer:
         parts = (t.encode() if t in self.special else bytes(back[c] for c in t) for t in (self.ids[int(i)] for i in ids))
         return b''.join(parts).decode(errors='replace')
 
-# %% ../nbs/02_tokenization.ipynb #aad3fe86
+# %% ../nbs/02_tokenization.ipynb #8626477a
 def _from_files(cls, vocab, merges, **kwargs):
     "From files as GPT-2 has them: vocab.json and merges.txt."
-    lines = Path(merges).read_text(encoding='utf8').split('\n')
+    lines = _read(merges, 'utf8').split('\n')
     pairs = [tuple(o.split(' ')) for o in lines if o and not o.startswith('#version')]
     bad = [i for i, o in enumerate(pairs) if len(o) != 2]
     if bad: raise InputError(f'{merges} holds something else than pairs: {" ".join(pairs[bad[0]])!r}')
-    return cls(pairs, json.loads(Path(vocab).read_text(encoding='utf8')), **kwargs)
+    return cls(pairs, json.loads(_read(vocab, 'utf8')), **kwargs)
 
 def _save(self, folder):
     "Write vocab.json and merges.txt into `folder`."
@@ -845,7 +841,7 @@ class CharTokenizer:
     def decode(self, toks) -> str: return ''.join(toks).replace('▁', ' ')
     def __reduce__(self): return type(self), ('en', self.special_toks)
 
-# %% ../nbs/02_tokenization.ipynb #614cdeba
+# %% ../nbs/02_tokenization.ipynb #fd9b04be
 def show_tokens(rows: dict, colors=('#dbeafe', '#fde9c8', '#d9f2dd', '#f6d9e6', '#e6def7')) -> str:
     "HTML: each row of tokens as a coloured strip; white space is made visible, special tokens are grey."
     def cell(i, t):
@@ -853,5 +849,5 @@ def show_tokens(rows: dict, colors=('#dbeafe', '#fde9c8', '#d9f2dd', '#f6d9e6', 
         color = '#ddd' if t in SPECIAL_TOKENS or t == END_OF_TEXT else colors[i % len(colors)]
         return f'<span style="background:{color};color:#111;padding:1px 2px;margin:1px;border-radius:3px;display:inline-block">{shown}</span>'
     lines = (f'<tr><td style="text-align:left;white-space:nowrap;vertical-align:top"><b>{html.escape(str(n))}</b><br>{len(toks)} tokens</td>'
-             f'<td style="text-align:left;font-family:monospace;line-height:1.6">{"".join(cell(i, t) for i, t in enumerate(toks))}</td></tr>' for n, (toks) in rows.items())
+             f'<td style="text-align:left;font-family:monospace;line-height:1.6">{"".join(cell(i, t) for i, t in enumerate(toks))}</td></tr>' for n, toks in rows.items())
     return f'<table>{"".join(lines)}</table>'

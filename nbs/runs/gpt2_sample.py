@@ -41,7 +41,7 @@ if __name__ == '__main__':
     ids = [published.encode(t) for t in TEXTS]
     need = set().union(*(used_merges(full, t) for t in TEXTS))
     merges = [p for p in full.merges if p in need]
-    vocab = {full.ids[i]: i for i in sorted(set(sum(ids, [])) | {full.vocab[c] for c in byte_chars().values()} | {full.vocab[END_OF_TEXT]})}
+    vocab = {full.ids[i]: i for i in sorted(set(sum(ids, [])) | {full.vocab[c] for c in [*byte_chars().values(), *map(''.join, merges)]} | {full.vocab[END_OF_TEXT]})}
     write_json(results_dir()/'gpt2_ids.json', dict(source='transformers GPT2Tokenizer with the published vocab.json and merges.txt', texts=TEXTS, ids=ids, merges=merges, vocab=vocab))
     small = BPETokenizer(merges, vocab)
     assert [small.encode(t) for t in TEXTS] == ids == [full.encode(t) for t in TEXTS]
