@@ -523,7 +523,7 @@ class TextBlock(TransformBlock):
         from nlpdeep.tokenization import Tokenizer
         return cls(Tokenizer.from_folder(path, **kwargs), vocab, is_lm, seq_len, backwards, min_freq, max_vocab, special_toks)
 
-# %% ../nbs/04_lm_dataloader.ipynb #78459e01
+# %% ../nbs/04_lm_dataloader.ipynb #50fd6514
 def _bench_texts(n=4000):
     "Texts and labels for the benchmark: IMDb where it is at hand, else movie snippets and a few speeches."
     from nlpdeep.corpora import imdb, movie_snippets, speeches
@@ -540,13 +540,10 @@ def _same_batches(ours, theirs):
     pairs = list(zip(chain.from_iterable(o if isinstance(o, tuple) else (o,) for o in ours), chain.from_iterable(o if isinstance(o, tuple) else (o,) for o in theirs)))
     return len(ours) == len(theirs) and all(type(a) is type(b) and a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs)
 
-def bench_text(
-    rounds: int = 5, # timed rounds of each stage, after a warm-up
-) -> list[dict]:     # rows of `core.bench`: stage, ratio, low, high, identical
-    "Each stage from text to batches beside fastai's, in one process and in turn; an epoch's shuffling and sorting is part of its time."
-    from nlpdeep.tokenization import bench_tokenize, tokenize_texts
-    rows = list(bench_tokenize(rounds))
-    texts, labels = _bench_texts()
+def _bench_loaders(rounds):
+    "The stages after tokenization."
+    from nlpdeep.tokenization import tokenize_texts
+    rows, (texts, labels) = [], _bench_texts()
     tokens = [L(o) for o in tokenize_texts(texts, n_workers=0)]
     ours, theirs = Numericalize(), fastai_data.Numericalize()
     ours.setup(tokens), theirs.setup(tokens)
@@ -559,3 +556,10 @@ def bench_text(
     pair2 = [cls(list(zip(docs, labels)), **kw) for cls in (SortedDataLoader, fastai_data.SortedDL)]
     rows.append(bench('classifier loader', lambda: epoch(pair2[0]), lambda: epoch(pair2[1]), _same_batches, rounds))
     return rows
+
+def bench_text(
+    rounds: int = 5, # timed rounds of each stage, after a warm-up
+) -> list[dict]:     # rows of `core.bench`: stage, ratio, low, high, identical
+    "Each stage from text to batches beside fastai's, in one process and in turn; an epoch's shuffling and sorting is part of its time."
+    from nlpdeep.tokenization import bench_tokenize
+    return list(bench_tokenize(rounds)) + _bench_loaders(rounds)

@@ -1,11 +1,11 @@
 """Record `nlpdeep bench text`: each stage from text to batches beside fastai's, and the loaders beside plain Python lists.
 
-    python nbs/runs/bench_text.py [--rounds N]
+    python nbs/runs/bench_text.py [--rounds N] [--loaders]     (--loaders: without the two stages of tokenization)
 """
 import argparse, random, time
 import torch
 from nlpdeep.core import bench, record, set_seed, show_bench
-from nlpdeep.lm_dataloader import LMDataLoader, Layout, _bench_texts, bench_text
+from nlpdeep.lm_dataloader import LMDataLoader, Layout, _bench_loaders, _bench_texts, bench_text
 from nlpdeep.numericalization import Numericalize
 from nlpdeep.tokenization import tokenize_texts
 
@@ -20,10 +20,10 @@ def naive_batches(docs, bs, seq_len):
     for b in range(lay.n_batches): yield torch.tensor(rows(b, 0)), torch.tensor(rows(b, 1))
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__); p.add_argument('--rounds', type=int, default=7)
-    rounds = p.parse_args().rounds
+    p = argparse.ArgumentParser(description=__doc__); p.add_argument('--rounds', type=int, default=7); p.add_argument('--loaders', action='store_true')
+    args = p.parse_args(); rounds = args.rounds
     set_seed(); start = time.time()
-    rows = bench_text(rounds)
+    rows = (_bench_loaders if args.loaders else bench_text)(rounds)
     texts, _ = _bench_texts()
     num, tokens = Numericalize(), tokenize_texts(texts, n_workers=0)
     num.setup(tokens)
