@@ -57,7 +57,7 @@ class Layout:
         "The place in the stream of the first token in row `r` of mini-batch `b`."
         return r * self.row + b * self.seq_len
 
-# %% ../nbs/04_lm_dataloader.ipynb #179cbfe8
+# %% ../nbs/04_lm_dataloader.ipynb #2843c089
 def show_layout(
     tokens,               # the stream: a list of tokens (or of anything with a `str`)
     bs: int,              # rows
@@ -69,7 +69,7 @@ def show_layout(
     import matplotlib.pyplot as plt
     lay, widest = Layout(len(tokens), bs, seq_len), max((len(str(t)) for t in tokens), default=1)
     if not lay.row: raise InputError(f'{len(tokens)} tokens are too few for {bs} rows and a target: at least {bs + 1} are needed')
-    if ax is None: _, ax = plt.subplots(figsize=(max(.085 * widest, .3) * lay.row + 1, .34 * bs + .5))
+    if ax is None: _, ax = plt.subplots(figsize=(max(.094 * widest, .3) * lay.row + 1, .34 * bs + .5))
     for b in range(lay.n_batches):
         first, stop = lay.columns(b)
         ax.text((first + stop) / 2, -.25, f'mini-batch {b}', ha='center', va='bottom', color=f'C{b % 10}', weight='bold', fontsize=9)
