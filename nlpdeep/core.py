@@ -131,7 +131,7 @@ def atomic(path, folder: bool = False):
             if old: os.replace(tmp/'old', path)
             raise
     except OSError as e:
-        if e.errno in (27, 28, 122): raise InputError(f'the disk is full while writing {path}: free some space and run again') from e
+        if e.errno in (28, 122): raise InputError(f'the disk is full while writing {path}: free some space and run again') from e
         raise
     finally: shutil.rmtree(tmp, ignore_errors=True)
 
