@@ -16,7 +16,8 @@ from .core import InputError, atomic, bench, device
 # %% auto #0
 __all__ = ['dropout_mask', 'Dropout', 'RNNDropout', 'EmbeddingDropout', 'WeightDropout', 'rnn_regularization', 'rnn_callbacks',
            'LMModel7', 'AWDLSTMConfig', 'AWDLSTM', 'LinearDecoder', 'SequentialRNN', 'language_model', 'named_weights',
-           'save_weights', 'load_weights', 'plug_into_fastai', 'next_word_loss', 'bench_lstm']
+           'save_weights', 'load_weights', 'plug_into_fastai', 'next_word_loss', 'bench_lstm', 'WeightAverage',
+           'exchange_words']
 
 # %% ../nbs/07_awd_lstm.ipynb #1f2b9bfa
 def dropout_mask(x: torch.Tensor, sz, p: float) -> torch.Tensor:
@@ -422,3 +423,35 @@ def bench_lstm(
     def evaluate(m): m.eval(); m.reset(); return m(x)[0]
     for m in (ours, theirs): load_weights(m, start)
     return rows + [bench('evaluation', lambda: evaluate(ours), lambda: evaluate(theirs), close, rounds)]
+
+# %% ../nbs/07_awd_lstm.ipynb #125a9c00
+class WeightAverage:
+    "A running mean of a model's weights over its training steps."
+    def __init__(
+        self,
+        model: nn.Module,       # call `update` after each of its steps
+        decay: float = .99,     # what is kept of the mean at each step; the first steps count more
+    ):
+        self.model, self.decay, self.steps = model, decay, 0
+        self.mean = [p.detach().clone() for p in model.parameters()]
+
+    @torch.no_grad()
+    def update(self):
+        self.steps += 1
+        keep = min(self.decay, self.steps / (self.steps + 9))
+        for m, p in zip(self.mean, self.model.parameters()): m.lerp_(p, 1 - keep)
+
+    @torch.no_grad()
+    def copy_to(self, model: nn.Module):
+        "Put the mean into `model`."
+        for p, m in zip(model.parameters(), self.mean): p.copy_(m)
+
+# %% ../nbs/07_awd_lstm.ipynb #1820a18d
+def exchange_words(ids: torch.Tensor, words: list, before: int) -> torch.Tensor:
+    "A copy of the text `ids` in which the `words` change places with each other, at random, wherever the word `before` follows."
+    new, words = torch.arange(int(ids.max()) + 1), torch.as_tensor(words)
+    new[words] = words[torch.randperm(len(words))]
+    at = (ids[1:] == before).nonzero().squeeze(1)
+    out = ids.clone()
+    out[at] = new[ids[at]]
+    return out
