@@ -21,11 +21,11 @@ from fastai.text import learner as fastai_text
 from .core import InputError, atomic, bench, cuda, device, precision, set_seed
 
 # %% auto #0
-__all__ = ['KINDS', 'FORMAT', 'STEPS', 'Precision', 'FusedAdam', 'linear_cross_entropy', 'LazyLogits', 'LinearCrossEntropyLoss',
-           'score_layer', 'FastStep', 'slanted', 'fit_slanted', 'lm_groups', 'classifier_groups', 'layer_rates',
-           'LRFinder', 'find_lr', 'Guard', 'LMLearner', 'ClassifierLearner', 'RNNCallback', 'RNNRegularizer',
-           'ModelResetter', 'Perplexity', 'lm_learner', 'classifier_learner', 'ShareDL', 'Share', 'save_state',
-           'load_state', 'Checkpoint', 'ProgressLines', 'step_pair', 'bench_precision', 'bench_train']
+__all__ = ['STEPS', 'Precision', 'FusedAdam', 'linear_cross_entropy', 'LazyLogits', 'LinearCrossEntropyLoss', 'score_layer',
+           'FastStep', 'slanted', 'fit_slanted', 'lm_groups', 'classifier_groups', 'layer_rates', 'LRFinder', 'find_lr',
+           'Guard', 'LMLearner', 'ClassifierLearner', 'RNNCallback', 'RNNRegularizer', 'ModelResetter', 'Perplexity',
+           'lm_learner', 'classifier_learner', 'ShareDL', 'Share', 'save_state', 'load_state', 'Checkpoint',
+           'ProgressLines', 'step_pair', 'bench_precision', 'bench_train']
 
 # %% ../nbs/08_training.ipynb #7e044e9a
 def _around(model: nn.Module, make):
@@ -48,8 +48,8 @@ def _around(model: nn.Module, make):
         if (was := vars(model).pop('_forward_was')) is not None: model.forward = was
     return off
 
-# %% ../nbs/08_training.ipynb #e9ade827
-KINDS = dict(bf16=torch.bfloat16, fp16=torch.float16)
+# %% ../nbs/08_training.ipynb #29451fa3
+_KINDS = dict(bf16=torch.bfloat16, fp16=torch.float16)
 
 class Precision(MixedPrecision):
     "Mixed precision on any device: autocast around the model alone, a gradient scaler where the kind needs one. fp32: nothing to do."
@@ -59,7 +59,7 @@ class Precision(MixedPrecision):
         **kwargs                  # for PyTorch's GradScaler (fp16)
     ):
         self.kind = precision() if kind is None else kind
-        if self.kind not in ('fp32', *KINDS): raise InputError(f'precision is {kind!r}; it takes bf16, fp16 or fp32')
+        if self.kind not in ('fp32', *_KINDS): raise InputError(f'precision is {kind!r}; it takes bf16, fp16 or fp32')
         super().__init__('fp16' if self.kind == 'fp16' else 'bf16', **kwargs)
         self.off = lambda: None
 
@@ -74,7 +74,7 @@ class Precision(MixedPrecision):
         with contextlib.ExitStack() as s:
             if self.kind == 'fp16' and self.dev == 'cpu':                # oneDNN trains no LSTM in fp16
                 s.enter_context(warnings.catch_warnings()); warnings.simplefilter('ignore'); s.enter_context(torch.backends.mkldnn.flags(enabled=False))
-            s.enter_context(torch.autocast(self.dev, KINDS.get(self.kind), enabled=self.kind != 'fp32'))
+            s.enter_context(torch.autocast(self.dev, _KINDS.get(self.kind), enabled=self.kind != 'fp32'))
             yield
 
     def before_batch(self): self.off(); self.off = _around(self.model, self.autocast)
@@ -199,7 +199,7 @@ def linear_cross_entropy(
         loss = (_library_ce if impl == 'torch' else _LinearCE.apply)(h, weight, bias, y, min(chunk, max(len(y), 1)), low, torch.is_grad_enabled())
     return loss / len(y) if reduction == 'mean' else loss
 
-# %% ../nbs/08_training.ipynb #30c84f5e
+# %% ../nbs/08_training.ipynb #d6f78555
 class LazyLogits:
     "Scores that nobody has computed yet: hidden states (..., hid), and the weight (words, hid) and bias that would make scores (..., words) of them."
     def __init__(self, hidden, weight, bias=None, low=None): self.hidden, self.weight, self.bias, self.low = hidden, weight, bias, low
@@ -235,6 +235,7 @@ class LazyLogits:
         real = lambda o: o.full() if isinstance(o, cls) else type(o)(map(real, o)) if type(o) in (tuple, list) else o
         return func(*map(real, args), **{k: real(v) for k, v in (kwargs or {}).items()})
 
+# %% ../nbs/08_training.ipynb #a64970c1
 class LinearCrossEntropyLoss(CrossEntropyLossFlat):
     "fastai's cross entropy, which for `LazyLogits` never holds all scores."
     def __init__(self, *args, chunk: int = 512, axis: int = -1, **kwargs):
@@ -246,7 +247,12 @@ class LinearCrossEntropyLoss(CrossEntropyLossFlat):
         if f.weight is not None or f.label_smoothing or self.reduction == 'none': return super().__call__(inp.full(), targ, **kwargs)
         return linear_cross_entropy(inp.hidden, inp.weight, targ, inp.bias, f.ignore_index, self.reduction, self.chunk, inp.low)
 
-# %% ../nbs/08_training.ipynb #2f8bdaf9
+# %% ../nbs/08_training.ipynb #92d02cc7
+def _double(w):
+    "Double the rows of the candidate gate, the third of four, in place."
+    w[len(w)//2:3*len(w)//4] *= 2
+    return w
+
 class _LSTM16(torch.autograd.Function):
     "One LSTM layer over time, products in bf16, gates and cell in 32 bits. x: (seq, bs, in)"
     @staticmethod
@@ -284,11 +290,6 @@ class _LSTM16(torch.autograd.Function):
         dz = dz.view(T*N, 4*H)
         db = _double(dz.sum(0, dtype=torch.float32))
         return (dz @ wi).view(T, N, I), back[None], dc[None], _double((dz.t() @ x.view(T*N, I)).float()), _double((dz.t() @ h[:-1].view(T*N, H)).float()), db, db
-
-def _double(w):
-    "Double the rows of the candidate gate, the third of four, in place."
-    w[len(w)//2:3*len(w)//4] *= 2
-    return w
 
 # %% ../nbs/08_training.ipynb #8bd00eca
 @functools.cache
@@ -522,7 +523,7 @@ class Perplexity(fastai_metrics.Perplexity):
         self.total += learn.to_detach(learn.loss.mean()) * n
         self.count += n
 
-# %% ../nbs/08_training.ipynb #0b803d7a
+# %% ../nbs/08_training.ipynb #429e19b8
 def _assemble(cls, dls, model, prec, clip, alpha, beta, head, guard, cbs, kwargs):
     if not len(dls.train): raise InputError('the training loader has no batch: more text, or a smaller bs and seq_len')
     dev = str(getattr(dls, 'device', None) or device())
@@ -555,6 +556,7 @@ def lm_learner(
     kwargs = dict(loss_func=loss_func or LinearCrossEntropyLoss(), opt_func=opt_func, splitter=splitter, metrics=metrics, **kwargs)
     return _assemble(LMLearner, dls, model, prec, clip, alpha, beta, found, guard, cbs, kwargs)
 
+# %% ../nbs/08_training.ipynb #44eb2c48
 def classifier_learner(
     dls,                       # texts and labels
     model: nn.Module,          # a text classifier: it returns scores, or (scores, raw output, dropped-out output)
@@ -634,8 +636,8 @@ def _digest(text: str, tensors: dict) -> str:
     for k in sorted(tensors): h.update(f'{k} {tensors[k].dtype} {tuple(tensors[k].shape)}'.encode()); h.update(tensors[k].reshape(-1).view(torch.uint8).numpy().data)
     return h.hexdigest()
 
-# %% ../nbs/08_training.ipynb #a992b4e1
-FORMAT = 1   # of the files of `save_state`
+# %% ../nbs/08_training.ipynb #7409a484
+_FORMAT = 1   # of the files of `save_state`
 
 def save_state(path, state: dict) -> Path:
     "Write a nest of dicts, lists, tensors and plain values to one file, whole or not at all."
@@ -643,7 +645,7 @@ def save_state(path, state: dict) -> Path:
     path, tensors = Path(path), {}
     text = json.dumps(_pack(state, tensors, {}))
     with atomic(path) as p:
-        save_file(tensors, p, metadata=dict(nlpdeep_state=str(FORMAT), state=text, sha256=_digest(text, tensors)))
+        save_file(tensors, p, metadata=dict(nlpdeep_state=str(_FORMAT), state=text, sha256=_digest(text, tensors)))
         with open(p, 'rb') as f: os.fsync(f.fileno())
     return path
 
@@ -657,7 +659,7 @@ def load_state(path) -> dict:
         with safe_open(path, 'pt') as f: meta, tensors = f.metadata() or {}, {k: f.get_tensor(k) for k in f.keys()}
     except (SafetensorError, OSError, ValueError) as e: raise InputError(f'the checkpoint {path.name} is cut short or damaged ({e}). {anew}') from e
     if 'nlpdeep_state' not in meta: raise InputError(f'{path.name} is a safetensors file, but no checkpoint of a training. {anew}')
-    if int(meta['nlpdeep_state']) > FORMAT: raise InputError(f"the checkpoint {path.name} was written by a newer nlpdeep (format {meta['nlpdeep_state']}, this one knows {FORMAT}): update nlpdeep")
+    if int(meta['nlpdeep_state']) > _FORMAT: raise InputError(f"the checkpoint {path.name} was written by a newer nlpdeep (format {meta['nlpdeep_state']}, this one knows {_FORMAT}): update nlpdeep")
     if _digest(meta['state'], tensors) != meta['sha256']: raise InputError(f'the checkpoint {path.name} has been changed since it was written: its hash is wrong. {anew}')
     return _unpack(json.loads(meta['state']), tensors)
 
@@ -687,28 +689,57 @@ def _set_memory(model, saved: dict, dev):
     for n, m in model.named_modules():
         for k, v in saved.get(n, {}).items(): setattr(m, k, to(v))
 
-# %% ../nbs/08_training.ipynb #49818031
-class Checkpoint(Callback):
-    "Keeps the whole state of a fit in a file. The same fit, called again after it broke off, goes on where the file stands; of a finished one it gives the result."
+# %% ../nbs/08_training.ipynb #acfceab6
+class _Run(Callback):
+    "What a fit consists of: its plan, and its state at one moment."
     order = 100
+    def plan(self) -> dict:
+        "What must be the same for a run to be the same run."
+        scheds = [cb.scheds for cb in self.learn.cbs if isinstance(cb, fastai_schedule.ParamScheduler)]
+        curve = lambda f: [np.asarray(f(p)).tolist() for p in (0., .1, .4, 1.)]
+        named = list(get_model(self.model).named_parameters())
+        return {'epochs': self.n_epoch, 'batches per epoch': len(self.dls.train), 'learning rate': [float(h['lr']) for h in self.opt.hypers],
+                'weight decay': [float(h['wd']) for h in self.opt.hypers], 'schedule': [{k: curve(f) for k, f in s.items()} for s in scheds],
+                'shapes of the weights': {n: list(p.shape) for n, p in named}, 'frozen weights': [n for n, p in named if not p.requires_grad]}
+
+    def now(self, epoch: int, batch: int) -> dict:
+        "All that the next step depends on."
+        model, scaler, r = get_model(self.model), getattr(self.learn, 'scaler', None), getattr(self.learn, 'recorder', None)
+        curve = r and dict(losses=torch.stack([torch.as_tensor(o) for o in r.losses]) if r.losses else torch.zeros(0), lrs=[float(o) for o in r.lrs], iters=list(r.iters),
+                           values=[[None if v is None else float(v) for v in o] for o in r.values], smooth=(r.smooth_loss.val, r.smooth_loss.count))
+        return dict(epoch=epoch, batch=batch, plan=self.the_plan, model=model.state_dict(), opt=self.opt.state_dict(), scaler=scaler and scaler.state_dict(), random=_random_state(),
+                    order=_loader_state(self.dls.train), start=self.start, memory=_memory(model), pct_train=self.pct_train, train_iter=self.train_iter,
+                    crc=_crc(self.rest.last) if batch else None, recorder=curve)
+
+    def take(self, s: dict):
+        "Weights and optimizer of state `s`."
+        get_model(self.model).load_state_dict(s['model'])
+        self.opt.load_state_dict(_to_device(s['opt'], next(self.model.parameters()).device))
+        if s['scaler'] is not None and getattr(self.learn, 'scaler', None) is not None: self.learn.scaler.load_state_dict(s['scaler'])
+
+    def take_curve(self, s: dict):
+        r, c = getattr(self.learn, 'recorder', None), s['recorder']
+        if not (r and c): return
+        r.losses, r.lrs, r.iters, r.values = list(c['losses']), c['lrs'], c['iters'], [L(o) for o in c['values']]
+        r.smooth_loss.val, r.smooth_loss.count = c['smooth']
+
+def _to_device(o, dev):
+    if isinstance(o, dict): return {k: _to_device(v, dev) for k, v in o.items()}
+    return o.to(dev) if torch.is_tensor(o) else type(o)(_to_device(v, dev) for v in o) if isinstance(o, (tuple, list, L)) else o
+
+# %% ../nbs/08_training.ipynb #f33e688b
+class Checkpoint(_Run):
+    "Keeps the whole state of a fit in a file. The same fit, called again after it broke off, goes on where the file stands; of a finished one it gives the result."
     def __init__(
         self,
         path,              # the file
         every: int = 500,  # batches from one writing to the next; it is written after each epoch too
     ):
         if every < 1: raise InputError(f'every is {every}: a checkpoint can be written every batch at most')
-        self.path, self.every, self.resumed = Path(path), every, None
+        self.path, self.every, self.resumed, self.state, self.start, self.skipped = Path(path), every, None, None, None, 0
         if num_distrib() > 1: self.path = self.path.with_name(f'{self.path.stem}-{rank_distrib()}of{num_distrib()}{self.path.suffix}')
 
-    def plan(self) -> dict:
-        "What must be the same for a run to be the same run."
-        scheds = [cb.scheds for cb in self.learn.cbs if isinstance(cb, fastai_schedule.ParamScheduler)]
-        curve = lambda f: [np.asarray(f(p)).tolist() for p in (0., .1, .4, 1.)]
-        named = list(get_model(self.model).named_parameters())
-        return {'epochs': self.n_epoch, 'batches per epoch': len(self.dls.train), 'learning rate': [float(h['lr']) for h in self.opt.hypers], 'weight decay': [float(h['wd']) for h in self.opt.hypers],
-                'schedule': [{k: curve(f) for k, f in s.items()} for s in scheds], 'shapes of the weights': {n: list(p.shape) for n, p in named}, 'frozen weights': [n for n, p in named if not p.requires_grad]}
-
-    def idle(self): return hasattr(self.learn, 'lr_finder') or hasattr(self.learn, 'gather_preds') or self.learn.lock.locked()   # no fit
+    def idle(self) -> bool: return hasattr(self.learn, 'lr_finder') or hasattr(self.learn, 'gather_preds') or self.learn.lock.locked()   # no fit
 
     def before_fit(self):
         self.state = self.start = None
@@ -717,12 +748,10 @@ class Checkpoint(Callback):
         if self.path.exists(): self.state = load_state(self.path)
         if num_distrib() > 1: self._together()
         if self.state is None: return
-        s, now = self.state, self.the_plan
-        other = [k + (f': {a} there, {b} here' if len(f'{a}{b}') < 60 else '') for k, b in now.items() if (a := s['plan'].get(k)) != b]
+        other = [k + (f': {a} there, {b} here' if len(f'{a}{b}') < 60 else '') for k, b in self.the_plan.items() if (a := self.state['plan'].get(k)) != b]
         if other: raise InputError(f"the checkpoint {self.path.name} is of another run, with other {'; '.join(other)}. Give the same arguments as then, or another path")
-        get_model(self.model).load_state_dict(s['model']); self.opt.load_state_dict(_to_device(s['opt'], next(self.model.parameters()).device))
-        if s['scaler'] is not None and getattr(self.learn, 'scaler', None) is not None: self.learn.scaler.load_state_dict(s['scaler'])
-        self.resumed = s['epoch'], s['batch']
+        self.take(self.state)
+        self.resumed = self.state['epoch'], self.state['batch']
 
     def _together(self):
         places = [None] * num_distrib()
@@ -736,11 +765,13 @@ class Checkpoint(Callback):
 
     def before_train(self):
         if self.idle(): return
-        s, self.state = self.state, None
-        if s is not None and s['recorder']: self._restore_recorder(s['recorder'])
-        if s is not None: rng, order = s['start'] if s['batch'] else (s['random'], s['order']); _set_random_state(rng); _set_loader_state(self.dls.train, order)
+        s, self.state, self.skipped = self.state, None, 0
+        if s is not None:
+            self.take_curve(s)
+            rng, order = s['start'] if s['batch'] else (s['random'], s['order'])
+            _set_random_state(rng); _set_loader_state(self.dls.train, order)
+            self.skipped = s['batch']
         self.start = _random_state(), _loader_state(self.dls.train)
-        self.skipped = s['batch'] if s is not None else 0
         if self.skipped: self.learn.pct_train, self.learn.train_iter = s['pct_train'], s['train_iter']
         def then(b):
             if b is None or _crc(b) != s['crc']: raise InputError(f'the data is not what it was when {self.path.name} was written: batch {self.skipped - 1} differs')
@@ -749,7 +780,7 @@ class Checkpoint(Callback):
         self.learn.dl = self.rest = _Rest(self.learn.dl, self.skipped, then if self.skipped else None)
 
     def before_batch(self):
-        if self.training and getattr(self, 'skipped', 0): self.learn.iter += self.skipped
+        if self.training: self.learn.iter += self.skipped
     def after_batch(self):
         if self.training and self.start is not None and (self.iter + 1) % self.every == 0: self._write(self.epoch, self.iter + 1)
     def after_train(self): self.skipped = 0
@@ -757,24 +788,9 @@ class Checkpoint(Callback):
         if self.start is not None: self._write(self.epoch + 1, 0)
 
     def _write(self, epoch, batch):
-        model, scaler = get_model(self.model), getattr(self.learn, 'scaler', None)
-        state = dict(epoch=epoch, batch=batch, plan=self.the_plan, model=model.state_dict(), opt=self.opt.state_dict(), scaler=scaler and scaler.state_dict(), random=_random_state(), order=_loader_state(self.dls.train), start=self.start,
-                     memory=_memory(model), pct_train=self.pct_train, train_iter=self.train_iter, crc=_crc(self.rest.last) if batch else None, recorder=self._recorder())
+        state = self.now(epoch, batch)
         if num_distrib() > 1: torch.distributed.barrier()
         save_state(self.path, state)
-
-    def _recorder(self):
-        r = getattr(self.learn, 'recorder', None)
-        return r and dict(losses=torch.stack([torch.as_tensor(o) for o in r.losses]) if r.losses else torch.zeros(0), lrs=[float(o) for o in r.lrs], iters=list(r.iters),
-                          values=[[None if v is None else float(v) for v in o] for o in r.values], smooth=(r.smooth_loss.val, r.smooth_loss.count))
-    def _restore_recorder(self, s):
-        r = self.recorder
-        r.losses, r.lrs, r.iters, r.values = list(s['losses']), s['lrs'], s['iters'], [L(o) for o in s['values']]
-        r.smooth_loss.val, r.smooth_loss.count = s['smooth']
-
-def _to_device(o, dev):
-    if isinstance(o, dict): return {k: _to_device(v, dev) for k, v in o.items()}
-    return o.to(dev) if torch.is_tensor(o) else type(o)(_to_device(v, dev) for v in o) if isinstance(o, (tuple, list, L)) else o
 
 # %% ../nbs/08_training.ipynb #8469bd60
 class ProgressLines(Callback):
