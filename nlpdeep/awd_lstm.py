@@ -446,10 +446,11 @@ class WeightAverage:
         "Put the mean into `model`."
         for p, m in zip(model.parameters(), self.mean): p.copy_(m)
 
-# %% ../nbs/07_awd_lstm.ipynb #1820a18d
+# %% ../nbs/07_awd_lstm.ipynb #d3fedc0e
 def exchange_words(ids: torch.Tensor, words: list, before: int) -> torch.Tensor:
     "A copy of the text `ids` in which the `words` change places with each other, at random, wherever the word `before` follows."
-    new, words = torch.arange(int(ids.max()) + 1), torch.as_tensor(words)
+    words = torch.as_tensor(words)
+    new = torch.arange(int(max(ids.max(), words.max())) + 1)
     new[words] = words[torch.randperm(len(words))]
     at = (ids[1:] == before).nonzero().squeeze(1)
     out = ids.clone()

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings as hsettings, strategies as st
 from torch import nn
 from nlpdeep import awd_lstm as m
-from nlpdeep.awd_lstm import (AWDLSTM, AWDLSTMConfig, Dropout, EmbeddingDropout, LinearDecoder, LMModel7, RNNDropout, SequentialRNN, WeightDropout, bench_lstm,
-                              dropout_mask, language_model, load_weights, named_weights, next_word_loss, plug_into_fastai, rnn_callbacks, rnn_regularization, save_weights)
+from nlpdeep.awd_lstm import (AWDLSTM, AWDLSTMConfig, Dropout, EmbeddingDropout, LinearDecoder, LMModel7, RNNDropout, SequentialRNN, WeightAverage, WeightDropout, bench_lstm,
+                              dropout_mask, exchange_words, language_model, load_weights, named_weights, next_word_loss, plug_into_fastai, rnn_callbacks, rnn_regularization, save_weights)
 from nlpdeep.core import InputError, set_seed, test_parity as parity
 
 V = 40
@@ -355,6 +355,27 @@ def test_language_model_learner(tmp_path):
     learn = language_model_learner(dls, AWDLSTM, config=cfg, pretrained=False)
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(1, 1e-2)
     assert isinstance(learn.model[0], AWDLSTM) and len(learn.recorder.values) == 1
+
+# ---- averaged weights, exchanged words
+
+def test_weight_average():
+    lin = nn.Linear(2, 1); mean = WeightAverage(lin, .9)
+    for _ in range(5): mean.update()
+    assert all(map(torch.allclose, mean.mean, lin.parameters()))               # the mean of equal weights is that weight
+    before = [p.clone() for p in lin.parameters()]
+    with torch.no_grad(): lin.weight.fill_(1e3)
+    mean.update(); mean.copy_to(lin)
+    assert torch.equal(lin.bias, before[1]) and (lin.weight > before[0]).all() and (lin.weight < 1e3).all()
+
+@hsettings(max_examples=25, deadline=None)
+@given(ids=st.lists(st.integers(0, 9), min_size=2, max_size=60), seed=st.integers(0, 99))
+def test_exchange_words(ids, seed):
+    torch.manual_seed(seed); ids = torch.tensor(ids); new = exchange_words(ids, [0, 1, 2], 5)
+    followed = torch.cat([ids[1:] == 5, torch.tensor([False])])
+    moved = new != ids
+    assert not (moved & ~(followed & (ids < 3))).any()                         # nothing else changes
+    pairs = set(zip(ids[followed].tolist(), new[followed].tolist()))
+    assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)   # one way through the whole text
 
 # ---- loss and speed
 
