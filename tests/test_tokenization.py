@@ -24,7 +24,7 @@ def at_hand(get):
     if DATA.is_dir(): os.environ['NLPDEEP_DATA'] = str(DATA)
     try: return get(download=False)
     except InputError as e: pytest.skip(str(e)[:80])
-    finally: os.environ.pop('NLPDEEP_DATA') if old is None else os.environ.update(NLPDEEP_DATA=old)
+    finally: os.environ.pop('NLPDEEP_DATA', None) if old is None else os.environ.update(NLPDEEP_DATA=old)
 
 @pytest.fixture(scope='module')
 def snippets(): return list(movie_snippets().text.sample(5000, random_state=1))
