@@ -408,7 +408,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'nlpdeep.lstm.LMModel6': ('lstm.html#lmmodel6', 'nlpdeep/lstm.py'),
                               'nlpdeep.lstm.LMModel6.__init__': ('lstm.html#lmmodel6.__init__', 'nlpdeep/lstm.py'),
                               'nlpdeep.lstm.LSTM': ('lstm.html#lstm', 'nlpdeep/lstm.py'),
-                              'nlpdeep.lstm.LSTM.__init__': ('lstm.html#lstm.__init__', 'nlpdeep/lstm.py'),
                               'nlpdeep.lstm.LSTM.forward': ('lstm.html#lstm.forward', 'nlpdeep/lstm.py'),
                               'nlpdeep.lstm.LSTMCell': ('lstm.html#lstmcell', 'nlpdeep/lstm.py'),
                               'nlpdeep.lstm.LSTMCell.__init__': ('lstm.html#lstmcell.__init__', 'nlpdeep/lstm.py'),

@@ -52,14 +52,9 @@ class LSTMCell(nn.Module):
         return o * c.tanh(), c
 
 # %% ../nbs/06_lstm.ipynb #d4bbb602
-class LSTM(nn.Module):
+class LSTM(RNN):
     "Layers of LSTM cells run along a sequence, with the interface of `nn.LSTM`."
     cell = LSTMCell
-    def __init__(self, n_in: int, n_hid: int, n_layers: int = 1, batch_first: bool = False, **kwargs):
-        super().__init__()
-        self.n_in, self.n_hid, self.batch_first = n_in, n_hid, batch_first
-        self.cells = nn.ModuleList(self.cell(n_hid if k else n_in, n_hid, **kwargs) for k in range(n_layers))
-
     def forward(self, x, state=None):                 # (seq, bs, n_in) or batch first; two of (n_layers, bs, n_hid)
         check_sequence(x, self.n_in, self.batch_first)
         xs = x.unbind(1 if self.batch_first else 0)   # the steps, each (bs, n_in)
