@@ -5,7 +5,7 @@ it, and end with the model that the coming chapters train."""
 
 # %% ../nbs/07_awd_lstm.ipynb #64b7862a
 from __future__ import annotations
-import dataclasses
+import dataclasses, functools
 from dataclasses import dataclass
 from pathlib import Path
 import torch
@@ -16,8 +16,8 @@ from .core import InputError, atomic, bench, device
 # %% auto #0
 __all__ = ['dropout_mask', 'Dropout', 'RNNDropout', 'EmbeddingDropout', 'WeightDropout', 'rnn_regularization', 'rnn_callbacks',
            'LMModel7', 'AWDLSTMConfig', 'AWDLSTM', 'LinearDecoder', 'SequentialRNN', 'language_model', 'named_weights',
-           'save_weights', 'load_weights', 'plug_into_fastai', 'next_word_loss', 'bench_lstm', 'WeightAverage',
-           'exchange_words']
+           'save_weights', 'load_weights', 'plug_into_fastai', 'linear_cross_entropy', 'next_word_loss', 'bench_lstm',
+           'WeightAverage', 'exchange_words']
 
 # %% ../nbs/07_awd_lstm.ipynb #1f2b9bfa
 def dropout_mask(x: torch.Tensor, sz, p: float) -> torch.Tensor:
@@ -374,7 +374,91 @@ def plug_into_fastai() -> None:
     from fastai.text.models.awdlstm import AWD_LSTM
     _model_meta[AWDLSTM] = _model_meta[AWD_LSTM]
 
-# %% ../nbs/07_awd_lstm.ipynb #0958a8db
+# %% ../nbs/07_awd_lstm.ipynb #f24e6c5c
+def _onednn(x, w, b=None):
+    "`x @ w.T + b` in 32 bits, by oneDNN."
+    return torch.ops.mkldnn._linear_pointwise(x, w, b, 'none', [], '')
+
+@functools.cache
+def _has_onednn() -> bool:
+    "Has this PyTorch that product, and is it right?"
+    try:
+        x, w = torch.arange(12.).view(3, 4), torch.arange(20.).view(5, 4)
+        return torch.equal(_onednn(x, w), x @ w.t())
+    except (AttributeError, RuntimeError, NotImplementedError, TypeError): return False
+
+def _chunk(x, w, b, t, buf=None):
+    "Of one chunk: the loss of each position, and the gradient of the scores. x (n, hid), w (words, hid), b (words) or None, t (n); `buf`: memory for the scores (None: oneDNN's)."
+    z = _onednn(x, w, b) if buf is None else torch.mm(x, w.t(), out=buf[:len(x)]) if b is None else torch.addmm(b, x, w.t(), out=buf[:len(x)])
+    if z.dtype == torch.float16 or z.is_cuda: z = z.float()
+    p = torch.softmax(z, -1, out=z)                                          # (n, words)
+    pt = p.gather(1, t[:, None])[:, 0]
+    p[torch.arange(len(t), device=t.device), t] = pt - 1                     # softmax - onehot
+    return -pt.float().log(), p.to(x.dtype)
+
+# %% ../nbs/07_awd_lstm.ipynb #572cee13
+class _LinearCE(torch.autograd.Function):
+    "The sum of the cross entropies of `h @ w.T + b`; its gradients are computed on the way, chunk by chunk."
+    @staticmethod
+    def forward(ctx, h, w, b, y, chunk, low, grads):   # h (n, hid), w (words, hid), b (words) or None, y (n); products in type `low` (None: as they are)
+        need_h, need_w, need_b = (grads and o for o in ctx.needs_input_grad[:3])
+        hl, wl, bl = (o if o is None or low is None else o.to(low) for o in (h, w, b))
+        dnn = hl.dtype == torch.float32 and h.device.type == 'cpu' and _has_onednn()
+        loss, buf = h.new_zeros((), dtype=torch.float32), None if dnn else hl.new_empty(min(chunk, len(h)), len(w))
+        dh, db = torch.empty_like(hl) if need_h else None, torch.zeros_like(b) if need_b else None
+        dw = None if not need_w else w.new_zeros(w.shape[::-1]) if dnn else torch.zeros_like(w)       # oneDNN is faster at the transpose
+        for s in range(0, len(h), chunk):
+            x, t = hl[s:s+chunk], y[s:s+chunk]
+            each, p = _chunk(x, wl, bl, t, buf)
+            if (far := each > 69).any(): each[far] = F.cross_entropy(F.linear(*(o if o is None else o.float() for o in (h[s:s+chunk][far], w, b))), t[far], reduction='none')
+            loss += each.sum()
+            if need_h: dh[s:s+chunk] = _onednn(p, wl.t()) if dnn else p @ wl
+            if need_w: dw += _onednn(x.t(), p.t()) if dnn else p.t() @ x
+            if need_b: db += (p.new_ones(1, len(p)) @ p)[0]
+        ctx.grads, ctx.dnn, ctx.types = (dh, dw, db), dnn, (h.dtype, w.dtype)
+        return loss
+
+    @staticmethod
+    def backward(ctx, g):
+        if ctx.grads is None: raise RuntimeError('backward a second time: the gradients are gone')
+        (dh, dw, db), ctx.grads = ctx.grads, None
+        if dh is not None: dh = dh.to(ctx.types[0]).mul_(g)
+        if dw is not None: dw = torch.mul(dw.t(), g, out=dw.new_empty(dw.shape[::-1])) if ctx.dnn else dw.mul_(g)
+        return dh, dw, db if db is None else db.mul_(g), None, None, None, None
+
+# %% ../nbs/07_awd_lstm.ipynb #a25ec2c2
+def _library_ce(h, w, b, y, chunk, low, grads):
+    "The same by PyTorch (2.13 or later)."
+    h, w, b = (o if o is None or low is None else o.to(low) for o in (h, w, b))
+    return F.linear_cross_entropy(h, w, y, linear_bias=b, reduction='sum', options=nn.LinearCrossEntropyOptions(batch_chunk_size=chunk)).float()
+
+def linear_cross_entropy(
+    hidden: torch.Tensor,        # (..., hid)
+    weight: torch.Tensor,        # (words, hid), the embedding itself if it is tied
+    targ: torch.Tensor,          # (...), whole numbers
+    bias: torch.Tensor | None = None, # (words,)
+    ignore_index: int = -100,    # targets that do not count
+    reduction: str = 'mean',     # or 'sum'
+    chunk: int = 512,            # positions at a time
+    low: torch.dtype | None = None, # type of the products: bfloat16 or float16 (None: that of `hidden`)
+    impl: str | None = None,     # 'ours' or 'torch' (None: the better one here)
+) -> torch.Tensor:               # the loss, in 32 bits
+    "`F.cross_entropy(F.linear(hidden, weight, bias), targ)` without ever holding all the scores."
+    if reduction not in ('mean', 'sum'): raise InputError(f'reduction is {reduction!r}; it takes mean or sum')
+    h, y, fused = hidden.reshape(-1, hidden.shape[-1]), targ.reshape(-1).long(), hasattr(F, 'linear_cross_entropy')
+    if len(h) != len(y): raise InputError(f'{len(h)} hidden states and {len(y)} targets')
+    if impl == 'torch' and not fused: raise InputError('this PyTorch has no linear_cross_entropy (2.13 has): use impl="ours"')
+    keep = y != ignore_index
+    if not keep.all(): h, y = h[keep], y[keep]
+    if len(y) and y.device.type == 'cpu' and not 0 <= int(y.min()) <= int(y.max()) < len(weight):
+        raise InputError(f'targets run from {int(y.min())} to {int(y.max())}, but there are {len(weight)} words: does this model belong to this vocabulary?')
+    if low is None and h.dtype != weight.dtype: low = h.dtype
+    if impl is None: impl = 'torch' if fused and h.is_cuda and low is None and len(y) else 'ours'
+    with torch.autocast(h.device.type, enabled=False):
+        loss = (_library_ce if impl == 'torch' else _LinearCE.apply)(h, weight, bias, y, min(chunk, max(len(y), 1)), low, torch.is_grad_enabled())
+    return loss / len(y) if reduction == 'mean' else loss
+
+# %% ../nbs/07_awd_lstm.ipynb #a8d72f67
 def next_word_loss(
     model: SequentialRNN,     # from `language_model`
     x: torch.Tensor,          # (bs, seq) words
@@ -384,10 +468,7 @@ def next_word_loss(
     "Decoder and cross-entropy in one, chunk by chunk: the value and gradient of `F.cross_entropy` on the model's scores, without holding all of them."
     raw = model[0](x)
     out, lin = model[1].output_dp(raw), model[1].decoder
-    if not hasattr(F, 'linear_cross_entropy'):              # before PyTorch 2.13
-        return F.cross_entropy(lin(out).flatten(0, 1), y.flatten()), raw, out
-    opts = nn.LinearCrossEntropyOptions(batch_chunk_size=chunk)
-    return F.linear_cross_entropy(out.flatten(0, 1), lin.weight, y.flatten(), linear_bias=lin.bias, options=opts), raw, out
+    return linear_cross_entropy(out, lin.weight, y, lin.bias, chunk=chunk), raw, out
 
 # %% ../nbs/07_awd_lstm.ipynb #4c433029
 def bench_lstm(

@@ -20,7 +20,7 @@ from fastai.data.load import fa_collate
 from fastai.data.transforms import ToTensor
 from fastai.text import data as fastai_data
 from fastai.text.data import LMTensorText, TensorText
-from fastai.torch_core import retain_type
+from fastai.torch_core import retain_type, to_device
 from .core import InputError, atomic, bench, write_json
 from .numericalization import Numericalize, Vocab
 
@@ -219,8 +219,22 @@ def _untouched(dl, cls, names='create_item create_batch do_batch do_item retain'
     "Does `dl` make its items and batches as `cls` does? Not where a subclass or an argument replaced a step."
     return all(getattr(getattr(dl, n), '__func__', None) is getattr(cls, n) for n in names.split())
 
-# %% ../nbs/04_lm_dataloader.ipynb #50f47019
-class LMDataLoader(fastai_data.LMDataLoader):
+# %% ../nbs/04_lm_dataloader.ipynb #2e15c863
+class _Direct:
+    "Mixed into a loader of fastai: without worker processes its batches come straight from `create_batches`."
+    def __iter__(self):
+        if self.fake_l.num_workers or self.pin_memory: yield from super().__iter__(); return
+        self.randomize(); self.before_iter()
+        self._DataLoader__idxs = self.get_idxs()
+        torch.empty((), dtype=torch.int64).random_()      # what PyTorch's loader draws
+        for b in self.create_batches(self.sample()):
+            if self.device is not None: b = to_device(b, self.device)
+            yield self.after_batch(b) if len(self.after_batch.fs) else b
+        self.after_iter()
+        vars(self).pop('it', None)
+
+# %% ../nbs/04_lm_dataloader.ipynb #d08bcf18
+class LMDataLoader(_Direct, fastai_data.LMDataLoader):
     "Mini-batches of a stream of documents in contiguous rows, targets one token further on: fastai's loader, many times faster."
     window = 2**18   # tokens copied at a time
     def __init__(self,
@@ -265,6 +279,7 @@ def read_columns(self: LMDataLoader,
     start: int, # first column
     stop: int,  # the one after the last; one more is read, for the targets
     rows=None,  # which rows of this process (default: all)
+    out=None,   # an int64 array to write into: memory in use is quicker than memory the system has yet to give
 ) -> torch.Tensor: # (rows, stop - start + 1) int64
     "A block of the layout, copied out of the documents in one go."
     rows = np.arange(self.bs) if rows is None else np.asarray(rows)
@@ -278,7 +293,8 @@ def read_columns(self: LMDataLoader,
         parts[k + n - 1] = parts[k + n - 1][:keep]                      # the first and the last document of a row are cut
         parts[k] = parts[k][skip:]
         k += n
-    out = np.empty((len(rows), stop - start + 1), np.int64)
+    shape = len(rows), stop - start + 1
+    out = np.empty(shape, np.int64) if out is None else out[:shape[0] * shape[1]].reshape(shape)
     np.concatenate(parts, out=out.reshape(-1))
     return torch.from_numpy(self.docs.check(out))
 
@@ -296,12 +312,13 @@ def create_batches(self: LMDataLoader, samps):
     if not (_untouched(self, LMDataLoader) and _idle(self.after_item) and _idle(self.before_batch)): yield from TfmdDL.create_batches(self, samps); return
     lo = hi = 0
     wide, samps = max(self.window // (self.bs * self.seq_len), 1) * self.seq_len, iter(samps)
+    room = np.empty(self.bs * (min(wide, self.bl) + 1), np.int64)
     while chunk := list(islice(samps, self.bs)):
         if chunk[0] % self.bs or chunk != list(range(chunk[0], chunk[0] + self.bs)): yield self.do_batch([self.do_item(o) for o in chunk]); continue
         start, stop = self.layout.columns(chunk[0] // self.bs)
         if not lo <= start < stop <= hi:
             lo, hi = start, min(start + wide, self.bl)
-            block = self.read_columns(lo, hi)
+            block = self.read_columns(lo, hi, out=room)
         x, y = (block[:, start - lo + k:stop - lo + k].clone(memory_format=torch.contiguous_format) for k in (0, 1))
         yield x.as_subclass(LMTensorText), y.as_subclass(self.y_type)
 
@@ -424,7 +441,7 @@ def _columns(items):
     return cols, types
 
 # %% ../nbs/04_lm_dataloader.ipynb #ecaa88a2
-class SortedDataLoader(fastai_data.SortedDL):
+class SortedDataLoader(_Direct, fastai_data.SortedDL):
     "Batches of padded documents of about the same length, with their labels: fastai's `SortedDL` with its padding, many times faster."
     def __init__(self,
         dataset,                 # (document, label) tuples in a list or a fastai dataset (read once), bare documents, or a `TokenArray`

@@ -18,14 +18,16 @@ from fastai.basics import (Callback, CancelBatchException, CancelEpochException,
 from fastai.callback import progress, rnn as fastai_rnn, schedule as fastai_schedule
 from fastai.callback.fp16 import GradScaler, MixedPrecision
 from fastai.text import learner as fastai_text
-from .core import InputError, atomic, bench, cuda, device, precision, set_seed
+from fastcore.basics import patch
+from .awd_lstm import linear_cross_entropy
+from .core import InputError, atomic, bench, device, precision, set_seed
 
 # %% auto #0
-__all__ = ['STEPS', 'Precision', 'FusedAdam', 'linear_cross_entropy', 'LazyLogits', 'LinearCrossEntropyLoss', 'score_layer',
-           'FastStep', 'slanted', 'fit_slanted', 'lm_groups', 'classifier_groups', 'layer_rates', 'LRFinder', 'find_lr',
-           'Guard', 'LMLearner', 'ClassifierLearner', 'RNNCallback', 'RNNRegularizer', 'ModelResetter', 'Perplexity',
-           'lm_learner', 'classifier_learner', 'ShareDL', 'Share', 'save_state', 'load_state', 'Checkpoint',
-           'ProgressLines', 'step_pair', 'bench_precision', 'bench_train']
+__all__ = ['STEPS', 'Precision', 'FusedAdam', 'LazyLogits', 'LinearCrossEntropyLoss', 'score_layer', 'FastStep', 'slanted',
+           'fit_slanted', 'lm_groups', 'classifier_groups', 'layer_rates', 'LRFinder', 'find_lr', 'LMLearner',
+           'ClassifierLearner', 'Guard', 'RNNCallback', 'RNNRegularizer', 'ModelResetter', 'Perplexity', 'ShareDL',
+           'Share', 'lm_learner', 'classifier_learner', 'save_state', 'load_state', 'Checkpoint', 'ProgressLines',
+           'step_pair', 'bench_precision', 'bench_train']
 
 # %% ../nbs/08_training.ipynb #7e044e9a
 def _around(model: nn.Module, make):
@@ -48,8 +50,13 @@ def _around(model: nn.Module, make):
         if (was := vars(model).pop('_forward_was')) is not None: model.forward = was
     return off
 
-# %% ../nbs/08_training.ipynb #29451fa3
+# %% ../nbs/08_training.ipynb #ad90be09
 _KINDS = dict(bf16=torch.bfloat16, fp16=torch.float16)
+
+def _float(o):
+    "Nests of tensors with all floating point numbers in 32 bits."
+    if isinstance(o, (tuple, list)): return type(o)(map(_float, o))
+    return o.float() if isinstance(o, torch.Tensor) and o.is_floating_point() else o
 
 class Precision(MixedPrecision):
     "Mixed precision on any device: autocast around the model alone, a gradient scaler where the kind needs one. fp32: nothing to do."
@@ -83,11 +90,6 @@ class Precision(MixedPrecision):
     def after_batch(self): self.off()
     def after_fit(self): self.off()
 
-def _float(o):
-    "Nests of tensors with all floating point numbers in 32 bits."
-    if isinstance(o, (tuple, list)): return type(o)(map(_float, o))
-    return o.float() if isinstance(o, torch.Tensor) and o.is_floating_point() else o
-
 # %% ../nbs/08_training.ipynb #e78bab95
 class FusedAdam(Optimizer):
     "fastai's `Adam` (decoupled weight decay) as one fused kernel per parameter group, on CPU and GPU. Same steps, same state."
@@ -118,86 +120,6 @@ class FusedAdam(Optimizer):
         avg, sqr, steps = ([self.state[p][k] for p in ps] for k in ('grad_avg', 'sqr_avg', 'step'))
         adamw(ps, [p.grad for p in ps], avg, sqr, [], steps, fused=True, amsgrad=False, maximize=False, weight_decay=wd,
               **{k: float(h[v]) for k, v in dict(lr='lr', beta1='mom', beta2='sqr_mom', eps='eps').items()})
-
-# %% ../nbs/08_training.ipynb #e324d908
-def _onednn(x, w, b=None):
-    "`x @ w.T + b` in 32 bits, by oneDNN."
-    return torch.ops.mkldnn._linear_pointwise(x, w, b, 'none', [], '')
-
-@functools.cache
-def _has_onednn() -> bool:
-    "Has this PyTorch that product, and is it right?"
-    try:
-        x, w = torch.arange(12.).view(3, 4), torch.arange(20.).view(5, 4)
-        return torch.equal(_onednn(x, w), x @ w.t())
-    except (AttributeError, RuntimeError, NotImplementedError, TypeError): return False
-
-# %% ../nbs/08_training.ipynb #b8b2ef4d
-class _LinearCE(torch.autograd.Function):
-    "The sum of the cross entropies of `h @ w.T + b`; its gradients are computed on the way, chunk by chunk."
-    @staticmethod
-    def forward(ctx, h, w, b, y, chunk, low, grads):   # h (n, hid), w (words, hid), b (words) or None, y (n); products in type `low` (None: as they are)
-        need_h, need_w, need_b = (grads and o for o in ctx.needs_input_grad[:3])
-        hl, wl, bl = (o if o is None or low is None else o.to(low) for o in (h, w, b))
-        dnn = hl.dtype == torch.float32 and h.device.type == 'cpu' and _has_onednn()
-        loss, buf = h.new_zeros((), dtype=torch.float32), None if dnn else hl.new_empty(min(chunk, len(h)), len(w))
-        dh, db = torch.empty_like(hl) if need_h else None, torch.zeros_like(b) if need_b else None
-        dw = None if not need_w else w.new_zeros(w.shape[::-1]) if dnn else torch.zeros_like(w)       # oneDNN is faster at the transpose
-        for s in range(0, len(h), chunk):
-            x, t = hl[s:s+chunk], y[s:s+chunk]
-            z = _onednn(x, wl, bl) if dnn else torch.mm(x, wl.t(), out=buf[:len(x)]) if b is None else torch.addmm(bl, x, wl.t(), out=buf[:len(x)])
-            if z.dtype == torch.float16 or z.is_cuda: z = z.float()
-            p = torch.softmax(z, -1, out=z)                                                            # (chunk, words)
-            pt = p.gather(1, t[:, None])[:, 0]
-            each, tiny = -pt.float().log(), pt < 1e-30
-            if tiny.any(): each[tiny] = F.cross_entropy(F.linear(*(o if o is None else o.float() for o in (h[s:s+chunk][tiny], w, b))), t[tiny], reduction='none')
-            loss += each.sum()
-            p[torch.arange(len(t), device=t.device), t] = pt - 1                                       # the gradient of the scores
-            p = p.to(hl.dtype)
-            if need_h: dh[s:s+chunk] = _onednn(p, wl.t()) if dnn else p @ wl
-            if need_w: dw += _onednn(x.t(), p.t()) if dnn else p.t() @ x
-            if need_b: db += (p.new_ones(1, len(p)) @ p)[0]
-        ctx.grads, ctx.dnn, ctx.types = (dh, dw, db), dnn, (h.dtype, w.dtype)
-        return loss
-
-    @staticmethod
-    def backward(ctx, g):
-        if ctx.grads is None: raise RuntimeError('backward a second time: the gradients are gone')
-        (dh, dw, db), ctx.grads = ctx.grads, None
-        if dh is not None: dh = dh.to(ctx.types[0]).mul_(g)
-        if dw is not None: dw = torch.mul(dw.t(), g, out=dw.new_empty(dw.shape[::-1])) if ctx.dnn else dw.mul_(g)
-        return dh, dw, db if db is None else db.mul_(g), None, None, None, None
-
-# %% ../nbs/08_training.ipynb #5363535c
-def _library_ce(h, w, b, y, chunk, low, grads):
-    "The same by PyTorch (2.13 or later)."
-    h, w, b = (o if o is None or low is None else o.to(low) for o in (h, w, b))
-    return F.linear_cross_entropy(h, w, y, linear_bias=b, reduction='sum', options=nn.LinearCrossEntropyOptions(batch_chunk_size=chunk)).float()
-
-def linear_cross_entropy(
-    hidden: torch.Tensor,        # (..., hid)
-    weight: torch.Tensor,        # (words, hid), the embedding itself if it is tied
-    targ: torch.Tensor,          # (...), whole numbers
-    bias: torch.Tensor | None = None, # (words,)
-    ignore_index: int = -100,    # targets that do not count
-    reduction: str = 'mean',     # or 'sum'
-    chunk: int = 512,            # tokens at a time
-    low: torch.dtype | None = None, # type of the products: bfloat16 or float16 (None: that of `hidden`)
-    impl: str | None = None,     # 'ours' or 'torch' (None: the better one here)
-) -> torch.Tensor:               # the loss, in 32 bits
-    "`F.cross_entropy(F.linear(hidden, weight, bias), targ)` without ever holding all the scores."
-    if reduction not in ('mean', 'sum'): raise InputError(f'reduction is {reduction!r}; it takes mean or sum')
-    h, y, fused = hidden.reshape(-1, hidden.shape[-1]), targ.reshape(-1).long(), hasattr(F, 'linear_cross_entropy')
-    if len(h) != len(y): raise InputError(f'{len(h)} hidden states and {len(y)} targets')
-    if impl == 'torch' and not fused: raise InputError('this PyTorch has no linear_cross_entropy (2.13 has): use impl="ours"')
-    keep = y != ignore_index
-    if not keep.all(): h, y = h[keep], y[keep]
-    if len(y) and y.device.type == 'cpu' and not 0 <= int(y.min()) <= int(y.max()) < len(weight):
-        raise InputError(f'targets run from {int(y.min())} to {int(y.max())}, but there are {len(weight)} words: does this model belong to this vocabulary?')
-    if impl is None: impl = 'torch' if fused and h.is_cuda and low is None and len(y) else 'ours'
-    with torch.autocast(h.device.type, enabled=False):
-        loss = (_library_ce if impl == 'torch' else _LinearCE.apply)(h, weight, bias, y, min(chunk, max(len(y), 1)), low, torch.is_grad_enabled())
-    return loss / len(y) if reduction == 'mean' else loss
 
 # %% ../nbs/08_training.ipynb #d6f78555
 class LazyLogits:
@@ -253,23 +175,29 @@ def _double(w):
     w[len(w)//2:3*len(w)//4] *= 2
     return w
 
+def _forward16(x, h0, c0, wi, wh, bi, bh):
+    "An LSTM layer over time. x: (seq, bs, in) -> what the backward pass needs: the input in bf16, h, c, tanh(c), gates, and the weights in bf16."
+    (T, N, I), H = x.shape, wh.shape[1]
+    wi, wh, b = (_double(o.to(torch.bfloat16, copy=True)) for o in (wi, wh, bi + bh))
+    x = x.to(torch.bfloat16).contiguous()
+    z = torch.addmm(b, x.view(T*N, I), wi.t()).view(T, N, 4*H)                   # what the inputs say to the gates
+    s, h = x.new_empty(T, N, 4*H, dtype=torch.float32), x.new_empty(T + 1, N, H)
+    c, tc, out = s.new_empty(T + 1, N, H), s.new_empty(T, N, H), s.new_empty(N, H)
+    h[0], c[0] = h0[0], c0[0]
+    for t in range(T):
+        i, f, u, o = s[t].copy_(z[t].addmm_(h[t], wh.t())).sigmoid_().view(N, 4, H).unbind(1)
+        torch.mul(f, c[t], out=c[t+1]).addcmul_(i, u, value=2).sub_(i)           # c = f*c + i*tanh, tanh = 2u - 1
+        torch.mul(c[t+1], 2, out=tc[t]).sigmoid_().mul_(2).sub_(1)               # tanh(c)
+        h[t+1] = torch.mul(o, tc[t], out=out)
+    return x, h, c, tc, s, wi, wh
+
+# %% ../nbs/08_training.ipynb #bb8ff3fd
 class _LSTM16(torch.autograd.Function):
     "One LSTM layer over time, products in bf16, gates and cell in 32 bits. x: (seq, bs, in)"
     @staticmethod
-    def forward(ctx, x, h0, c0, wi, wh, bi, bh):
-        (T, N, I), H = x.shape, wh.shape[1]
-        wi, wh, b = (_double(o.to(torch.bfloat16, copy=True)) for o in (wi, wh, bi + bh))
-        x = x.to(torch.bfloat16).contiguous()
-        z = torch.addmm(b, x.view(T*N, I), wi.t()).view(T, N, 4*H)                   # what the inputs say to the gates
-        s, h = x.new_empty(T, N, 4*H, dtype=torch.float32), x.new_empty(T + 1, N, H)
-        c, tc, out = s.new_empty(T + 1, N, H), s.new_empty(T, N, H), s.new_empty(N, H)
-        h[0], c[0] = h0[0], c0[0]
-        for t in range(T):
-            i, f, u, o = s[t].copy_(z[t].addmm_(h[t], wh.t())).sigmoid_().view(N, 4, H).unbind(1)
-            torch.mul(f, c[t], out=c[t+1]).addcmul_(i, u, value=2).sub_(i)           # c = f*c + i*tanh, tanh = 2u - 1
-            torch.mul(c[t+1], 2, out=tc[t]).sigmoid_().mul_(2).sub_(1)               # tanh(c)
-            h[t+1] = torch.mul(o, tc[t], out=out)
-        ctx.save_for_backward(x, h, c, tc, s, wi, wh)
+    def forward(ctx, *args):
+        saved = x, h, c, tc, s, wi, wh = _forward16(*args)
+        ctx.save_for_backward(*saved)
         return h[1:], h[-1:].clone(), c[-1:].clone()
 
     @staticmethod
@@ -375,42 +303,6 @@ def layer_rates(lr: float, n: int, div: float = 2.6) -> np.ndarray:
     if n < 1 or div <= 0: raise InputError(f'{n} groups, divided by {div}: both must be positive')
     return lr / div ** np.arange(n - 1, -1, -1.)
 
-# %% ../nbs/08_training.ipynb #d0392348
-class LRFinder(fastai_schedule.LRFinder):
-    "fastai's sweep over rates; what it changes is kept in memory and put back."
-    def before_fit(self):
-        fastai_schedule.ParamScheduler.before_fit(self)
-        clone = lambda o: {k: clone(v) for k, v in o.items()} if isinstance(o, dict) else L(map(clone, o)) if isinstance(o, L) else list(map(clone, o)) if isinstance(o, list) else o.clone() if torch.is_tensor(o) else o
-        self.kept = clone(get_model(self.model).state_dict()), clone(self.opt.state_dict()), _random_state(), _loader_state(self.dls.train)
-        self.best_loss = float('inf')
-    def after_batch(self):
-        if not math.isfinite(self.loss.item()): raise CancelFitException()
-        super().after_batch()
-    def after_fit(self):
-        self.learn.opt.zero_grad()
-        model, opt, rng, loader = self.kept
-        get_model(self.model).load_state_dict(model); self.opt.load_state_dict(opt)
-        _set_random_state(rng); _set_loader_state(self.dls.train, loader)
-
-def find_lr(
-    learn,
-    start: float = 1e-5, end: float = 10., # from which rate to which
-    steps: int = 100,
-    show: bool = True,                     # draw it?
-) -> float:                                # a rate from the steep part of the slope
-    "Sweep the learning rate; nothing in `learn` is changed."
-    with contextlib.ExitStack() as s:
-        s.enter_context(learn.no_logging()); s.enter_context(learn.no_bar())
-        learn.fit(steps // len(learn.dls.train) + 1, cbs=LRFinder(start, end, steps))
-    n = max(len(learn.recorder.losses) - 3, 1)
-    lrs, losses = np.array(learn.recorder.lrs[:n]), np.array([float(o) for o in learn.recorder.losses[:n]])
-    skip = min(n // 10, n - 1)
-    best = fastai_schedule.valley(torch.tensor(lrs[skip:]), torch.tensor(losses[skip:]), steps)[0]
-    if show:
-        import matplotlib.pyplot as plt
-        plt.plot(lrs, losses); plt.axvline(best, color='tab:orange', ls=':'); plt.gca().set(xscale='log', xlabel='learning rate', ylabel='smoothed loss'); plt.show()
-    return best
-
 # %% ../nbs/08_training.ipynb #bdb6ff21
 def _random_state() -> dict:
     "The state of all random number generators."
@@ -433,6 +325,67 @@ def _set_loader_state(dl, s: dict):
     dl = getattr(dl, 'whole', dl)
     if s['rng'] is not None: version, keys, gauss = s['rng']; dl.rng.setstate((version, tuple(keys), gauss))
     if s['order'] is not None: dl.items.idxs[:] = s['order'].tolist(); dl.make_chunks()
+
+# %% ../nbs/08_training.ipynb #748b905c
+class LRFinder(fastai_schedule.LRFinder):
+    "fastai's sweep over rates; what it changes is kept in memory and put back."
+    def before_fit(self):
+        fastai_schedule.ParamScheduler.before_fit(self)
+        clone = lambda o: {k: clone(v) for k, v in o.items()} if isinstance(o, dict) else L(map(clone, o)) if isinstance(o, L) else list(map(clone, o)) if isinstance(o, list) else o.clone() if torch.is_tensor(o) else o
+        self.kept = clone(get_model(self.model).state_dict()), clone(self.opt.state_dict()), _random_state(), _loader_state(self.dls.train)
+        self.best_loss = float('inf')
+    def after_batch(self):
+        if not math.isfinite(self.loss.item()): raise CancelFitException()
+        super().after_batch()
+    def after_fit(self):
+        self.learn.opt.zero_grad()
+        model, opt, rng, loader = self.kept
+        get_model(self.model).load_state_dict(model); self.opt.load_state_dict(opt)
+        _set_random_state(rng); _set_loader_state(self.dls.train, loader)
+
+# %% ../nbs/08_training.ipynb #e43e3f00
+def find_lr(
+    learn,
+    start: float = 1e-5, end: float = 10., # from which rate to which
+    steps: int = 100,
+    show: bool = True,                     # draw it?
+) -> float:                                # a rate from the steep part of the slope
+    "Sweep the learning rate; nothing in `learn` is changed."
+    with contextlib.ExitStack() as s:
+        s.enter_context(learn.no_logging()); s.enter_context(learn.no_bar())
+        learn.fit(steps // len(learn.dls.train) + 1, cbs=LRFinder(start, end, steps))
+    n = max(len(learn.recorder.losses) - 3, 1)
+    lrs, losses = np.array(learn.recorder.lrs[:n]), np.array([float(o) for o in learn.recorder.losses[:n]])
+    skip = min(n // 10, n - 1)
+    best = fastai_schedule.valley(torch.tensor(lrs[skip:]), torch.tensor(losses[skip:]), steps)[0]
+    if show:
+        import matplotlib.pyplot as plt
+        plt.plot(lrs, losses); plt.axvline(best, color='tab:orange', ls=':'); plt.gca().set(xscale='log', xlabel='learning rate', ylabel='smoothed loss'); plt.show()
+    return best
+
+# %% ../nbs/08_training.ipynb #53d6f826
+def _out_of_memory(e: BaseException) -> bool:
+    return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(e)
+
+class _Careful:
+    "Mixed into a Learner: memory that runs out is explained, and a fit that breaks off is tidied up."
+    def one_batch(self, i, b):
+        try: super().one_batch(i, b)
+        except (RuntimeError, MemoryError) as e:
+            if not _out_of_memory(e): raise
+            shape = tuple(b[0].shape) if torch.is_tensor(b[0]) else len(b[0])
+            raise InputError(f'out of memory at epoch {self.epoch}, batch {i}, of shape {shape}. In this order: fewer rows (bs), shorter ones (seq_len), a smaller chunk of the loss '
+                             f'(loss_func=LinearCrossEntropyLoss(chunk=128)), 16 bits (prec="bf16"), fewer words. It said: {str(e).splitlines()[0][:150]}') from e
+
+    def fit(self, *args, **kwargs):
+        try: super().fit(*args, **kwargs)
+        except BaseException as e:
+            with contextlib.suppress(Exception): self('after_fit')
+            if isinstance(e, InputError): e.args = (str(e).split('when calling event', 1)[-1].split(':\n\t', 1)[-1],)   # without fastai's preface
+            raise
+
+class LMLearner(_Careful, fastai_text.LMLearner): "fastai's learner for language models; see `lm_learner`."
+class ClassifierLearner(_Careful, fastai_text.TextLearner): "fastai's learner for text classifiers; see `classifier_learner`."
 
 # %% ../nbs/08_training.ipynb #ab4bd55c
 class Guard(Callback):
@@ -472,30 +425,6 @@ class Guard(Callback):
             self._stop(f"the gradient of {', '.join(bad[:3]) or 'the weights'} is not finite", 'Turn the learning rate down, clip the gradient (clip=1), or use bf16 or fp32 in place of fp16')
         if self.clip: nn.utils.clip_grads_with_norm_(ps, self.clip, norm)
 
-# %% ../nbs/08_training.ipynb #b303cce7
-def _out_of_memory(e: BaseException) -> bool:
-    return isinstance(e, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(e)
-
-class _Careful:
-    "Mixed into a Learner: memory that runs out is explained, and a fit that breaks off is tidied up."
-    def one_batch(self, i, b):
-        try: super().one_batch(i, b)
-        except (RuntimeError, MemoryError) as e:
-            if not _out_of_memory(e): raise
-            shape = tuple(b[0].shape) if torch.is_tensor(b[0]) else len(b[0])
-            raise InputError(f'out of memory at epoch {self.epoch}, batch {i}, of shape {shape}. In this order: fewer rows (bs), shorter ones (seq_len), a smaller chunk of the loss '
-                             f'(loss_func=LinearCrossEntropyLoss(chunk=128)), 16 bits (prec="bf16"), fewer words. It said: {str(e).splitlines()[0][:150]}') from e
-
-    def fit(self, *args, **kwargs):
-        try: super().fit(*args, **kwargs)
-        except BaseException as e:
-            with contextlib.suppress(Exception): self('after_fit')
-            if isinstance(e, InputError): e.args = (str(e).split('when calling event', 1)[-1].split(':\n\t', 1)[-1],)   # without fastai's preface
-            raise
-
-class LMLearner(_Careful, fastai_text.LMLearner): "fastai's learner for language models; see `lm_learner`."
-class ClassifierLearner(_Careful, fastai_text.TextLearner): "fastai's learner for text classifiers; see `classifier_learner`."
-
 # %% ../nbs/08_training.ipynb #8dc302b4
 class RNNCallback(fastai_rnn.RNNCallback):
     "Of (scores, raw output, dropped-out output) the model gets on with the scores; a model that returns scores alone is welcome."
@@ -523,7 +452,48 @@ class Perplexity(fastai_metrics.Perplexity):
         self.total += learn.to_detach(learn.loss.mean()) * n
         self.count += n
 
-# %% ../nbs/08_training.ipynb #429e19b8
+# %% ../nbs/08_training.ipynb #2711524e
+class ShareDL(GetAttr):
+    "A loader of which this process sees its share of the rows of every batch."
+    _default = 'whole'
+    def __init__(self, whole, rank: int, world: int, train: bool):
+        self.whole, self.rank, self.world, self.part = whole, rank, world, 1.
+        own = getattr(whole, 'world_size', 1) > 1                                       # chapter 04's loader can share by itself
+        even = whole.bs and whole.bs % world == 0 and (whole.n or 0) % whole.bs % world == 0
+        self.split, self.gather = not own and (train or even), own or train or even
+    def __len__(self): return len(self.whole)
+
+    def __iter__(self):
+        self._same_order()
+        for b in self.whole:
+            n = len(b[0])
+            lo, hi = self.rank * n // self.world, (self.rank + 1) * n // self.world
+            self.part = (hi - lo) * self.world / n if self.split else 1.
+            if hi == lo: lo, hi = 0, 1                                                  # no row is left for this process: it computes one that counts for nothing
+            yield type(b)(o[lo:hi] for o in b) if self.split else b
+
+    def _same_order(self):
+        "All processes draw the same order: that of the first."
+        box = [(random.getstate(), np.random.get_state(), _loader_state(self.whole))]
+        torch.distributed.broadcast_object_list(box, 0)
+        random.setstate(box[0][0]); np.random.set_state(box[0][1]); _set_loader_state(self.whole, box[0][2])
+
+    def to_detach(self, b, cpu=True, gather=True):
+        from fastai.torch_core import to_detach
+        return to_detach(b, cpu, gather and self.gather)
+
+# %% ../nbs/08_training.ipynb #003e6773
+class Share(Callback):
+    "With several processes: each takes its share of the rows of a batch, so that all together train on the batch that one alone would."
+    order = MixedPrecision.order
+    def before_fit(self):
+        for cb in self.learn.cbs:
+            if type(cb).__name__ == 'DistributedTrainer': cb._wrap_dl = self.wrap
+    def wrap(self, dl): return dl if isinstance(dl, ShareDL) else ShareDL(dl, rank_distrib(), num_distrib(), dl is self.dls.train)
+    def after_loss(self):
+        if self.training and getattr(self.learn.dl, 'part', 1.) != 1.: self.learn.loss_grad = self.learn.loss_grad * self.learn.dl.part
+
+# %% ../nbs/08_training.ipynb #3c2f727f
 def _assemble(cls, dls, model, prec, clip, alpha, beta, head, guard, cbs, kwargs):
     if not len(dls.train): raise InputError('the training loader has no batch: more text, or a smaller bs and seq_len')
     dev = str(getattr(dls, 'device', None) or device())
@@ -535,6 +505,7 @@ def _assemble(cls, dls, model, prec, clip, alpha, beta, head, guard, cbs, kwargs
     if guard or clip: learn.add_cb(Guard(clip, diverge=2. if guard else 0))
     return learn.add_cbs(cbs)
 
+# %% ../nbs/08_training.ipynb #3eaa9c5a
 def lm_learner(
     dls,                       # DataLoaders of chapter 04 or of fastai
     model: nn.Module,          # a language model: it returns scores, or (scores, raw output, dropped-out output)
@@ -569,46 +540,6 @@ def classifier_learner(
     "fastai's learner for text classifiers with a fast step. Groups: word vectors, each LSTM layer, the head; `freeze_to` and `layer_rates` go by them."
     kwargs = dict(loss_func=loss_func or CrossEntropyLossFlat(), opt_func=opt_func, splitter=splitter, metrics=fastai_metrics.accuracy if metrics is None else metrics, **kwargs)
     return _assemble(ClassifierLearner, dls, model, prec, clip, alpha, beta, None, guard, cbs, kwargs)
-
-# %% ../nbs/08_training.ipynb #12be5f02
-class ShareDL(GetAttr):
-    "A loader of which this process sees its share of the rows of every batch."
-    _default = 'whole'
-    def __init__(self, whole, rank: int, world: int, train: bool):
-        self.whole, self.rank, self.world, self.part = whole, rank, world, 1.
-        own = getattr(whole, 'world_size', 1) > 1                                       # chapter 04's loader can share by itself
-        even = whole.bs and whole.bs % world == 0 and (whole.n or 0) % whole.bs % world == 0
-        self.split, self.gather = not own and (train or even), own or train or even
-    def __len__(self): return len(self.whole)
-
-    def __iter__(self):
-        self._same_order()
-        for b in self.whole:
-            n = len(b[0])
-            lo, hi = self.rank * n // self.world, (self.rank + 1) * n // self.world
-            self.part = (hi - lo) * self.world / n if self.split else 1.
-            if hi == lo: lo, hi = 0, 1                                                  # no row is left for this process: it computes one that counts for nothing
-            yield type(b)(o[lo:hi] for o in b) if self.split else b
-
-    def _same_order(self):
-        "All processes draw the same order: that of the first."
-        box = [(random.getstate(), np.random.get_state(), _loader_state(self.whole))]
-        torch.distributed.broadcast_object_list(box, 0)
-        random.setstate(box[0][0]); np.random.set_state(box[0][1]); _set_loader_state(self.whole, box[0][2])
-
-    def to_detach(self, b, cpu=True, gather=True):
-        from fastai.torch_core import to_detach
-        return to_detach(b, cpu, gather and self.gather)
-
-class Share(Callback):
-    "With several processes: each takes its share of the rows of a batch, so that all together train on the batch that one alone would."
-    order = MixedPrecision.order
-    def before_fit(self):
-        for cb in self.learn.cbs:
-            if type(cb).__name__ == 'DistributedTrainer': cb._wrap_dl = self.wrap
-    def wrap(self, dl): return dl if isinstance(dl, ShareDL) else ShareDL(dl, rank_distrib(), num_distrib(), dl is self.dls.train)
-    def after_loss(self):
-        if self.training and getattr(self.learn.dl, 'part', 1.) != 1.: self.learn.loss_grad = self.learn.loss_grad * self.learn.dl.part
 
 # %% ../nbs/08_training.ipynb #0553f44d
 def _pack(o, tensors: dict, names: dict):
@@ -679,57 +610,26 @@ def _crc(b) -> int:
     "A checksum of a batch's first tensor."
     return zlib.crc32(b[0].detach().as_subclass(torch.Tensor).cpu().contiguous().numpy().tobytes())
 
+# %% ../nbs/08_training.ipynb #f8f1e788
 def _memory(model) -> dict:
     "What modules remember between batches besides their weights: the hidden states."
     kinds = (torch.Tensor, tuple, list, int)
     return {n: {k: v for k in ('hidden', 'h', 'bs') if isinstance(v := vars(m).get(k), kinds)} for n, m in model.named_modules() if {'hidden', 'h'} & set(vars(m))}
 
 def _set_memory(model, saved: dict, dev):
-    to = lambda o: o.to(dev) if torch.is_tensor(o) else type(o)(map(to, o)) if isinstance(o, (tuple, list)) else o
+    "Put back what `_memory` took."
     for n, m in model.named_modules():
-        for k, v in saved.get(n, {}).items(): setattr(m, k, to(v))
-
-# %% ../nbs/08_training.ipynb #acfceab6
-class _Run(Callback):
-    "What a fit consists of: its plan, and its state at one moment."
-    order = 100
-    def plan(self) -> dict:
-        "What must be the same for a run to be the same run."
-        scheds = [cb.scheds for cb in self.learn.cbs if isinstance(cb, fastai_schedule.ParamScheduler)]
-        curve = lambda f: [np.asarray(f(p)).tolist() for p in (0., .1, .4, 1.)]
-        named = list(get_model(self.model).named_parameters())
-        return {'epochs': self.n_epoch, 'batches per epoch': len(self.dls.train), 'learning rate': [float(h['lr']) for h in self.opt.hypers],
-                'weight decay': [float(h['wd']) for h in self.opt.hypers], 'schedule': [{k: curve(f) for k, f in s.items()} for s in scheds],
-                'shapes of the weights': {n: list(p.shape) for n, p in named}, 'frozen weights': [n for n, p in named if not p.requires_grad]}
-
-    def now(self, epoch: int, batch: int) -> dict:
-        "All that the next step depends on."
-        model, scaler, r = get_model(self.model), getattr(self.learn, 'scaler', None), getattr(self.learn, 'recorder', None)
-        curve = r and dict(losses=torch.stack([torch.as_tensor(o) for o in r.losses]) if r.losses else torch.zeros(0), lrs=[float(o) for o in r.lrs], iters=list(r.iters),
-                           values=[[None if v is None else float(v) for v in o] for o in r.values], smooth=(r.smooth_loss.val, r.smooth_loss.count))
-        return dict(epoch=epoch, batch=batch, plan=self.the_plan, model=model.state_dict(), opt=self.opt.state_dict(), scaler=scaler and scaler.state_dict(), random=_random_state(),
-                    order=_loader_state(self.dls.train), start=self.start, memory=_memory(model), pct_train=self.pct_train, train_iter=self.train_iter,
-                    crc=_crc(self.rest.last) if batch else None, recorder=curve)
-
-    def take(self, s: dict):
-        "Weights and optimizer of state `s`."
-        get_model(self.model).load_state_dict(s['model'])
-        self.opt.load_state_dict(_to_device(s['opt'], next(self.model.parameters()).device))
-        if s['scaler'] is not None and getattr(self.learn, 'scaler', None) is not None: self.learn.scaler.load_state_dict(s['scaler'])
-
-    def take_curve(self, s: dict):
-        r, c = getattr(self.learn, 'recorder', None), s['recorder']
-        if not (r and c): return
-        r.losses, r.lrs, r.iters, r.values = list(c['losses']), c['lrs'], c['iters'], [L(o) for o in c['values']]
-        r.smooth_loss.val, r.smooth_loss.count = c['smooth']
+        for k, v in saved.get(n, {}).items(): setattr(m, k, _to_device(v, dev))
 
 def _to_device(o, dev):
+    "A nest of tensors on device `dev`; all else as it is."
     if isinstance(o, dict): return {k: _to_device(v, dev) for k, v in o.items()}
     return o.to(dev) if torch.is_tensor(o) else type(o)(_to_device(v, dev) for v in o) if isinstance(o, (tuple, list, L)) else o
 
-# %% ../nbs/08_training.ipynb #f33e688b
-class Checkpoint(_Run):
+# %% ../nbs/08_training.ipynb #b2c24d76
+class Checkpoint(Callback):
     "Keeps the whole state of a fit in a file. The same fit, called again after it broke off, goes on where the file stands; of a finished one it gives the result."
+    order = 100
     def __init__(
         self,
         path,              # the file
@@ -739,58 +639,109 @@ class Checkpoint(_Run):
         self.path, self.every, self.resumed, self.state, self.start, self.skipped = Path(path), every, None, None, None, 0
         if num_distrib() > 1: self.path = self.path.with_name(f'{self.path.stem}-{rank_distrib()}of{num_distrib()}{self.path.suffix}')
 
-    def idle(self) -> bool: return hasattr(self.learn, 'lr_finder') or hasattr(self.learn, 'gather_preds') or self.learn.lock.locked()   # no fit
+    def idle(self) -> bool:
+        "Is this no fit, but a sweep over rates or a gathering of predictions?"
+        return hasattr(self.learn, 'lr_finder') or hasattr(self.learn, 'gather_preds') or self.learn.lock.locked()
 
-    def before_fit(self):
-        self.state = self.start = None
-        if self.idle(): return
-        self.the_plan = json.loads(json.dumps(self.plan()))
-        if self.path.exists(): self.state = load_state(self.path)
-        if num_distrib() > 1: self._together()
-        if self.state is None: return
-        other = [k + (f': {a} there, {b} here' if len(f'{a}{b}') < 60 else '') for k, b in self.the_plan.items() if (a := self.state['plan'].get(k)) != b]
-        if other: raise InputError(f"the checkpoint {self.path.name} is of another run, with other {'; '.join(other)}. Give the same arguments as then, or another path")
-        self.take(self.state)
-        self.resumed = self.state['epoch'], self.state['batch']
+    def plan(self) -> dict:
+        "What must be the same for a run to be the same run."
+        scheds = [cb.scheds for cb in self.learn.cbs if isinstance(cb, fastai_schedule.ParamScheduler)]
+        curve = lambda f: [np.asarray(f(p)).tolist() for p in (0., .1, .4, 1.)]
+        named = list(get_model(self.model).named_parameters())
+        return {'epochs': self.n_epoch, 'batches per epoch': len(self.dls.train), 'learning rate': [float(h['lr']) for h in self.opt.hypers],
+                'weight decay': [float(h['wd']) for h in self.opt.hypers], 'schedule': [{k: curve(f) for k, f in s.items()} for s in scheds],
+                'shapes of the weights': {n: list(p.shape) for n, p in named}, 'frozen weights': [n for n, p in named if not p.requires_grad]}
 
-    def _together(self):
-        places = [None] * num_distrib()
-        torch.distributed.all_gather_object(places, self.state and (self.state['epoch'], self.state['batch']))
-        if len(set(places)) > 1: raise InputError(f'the processes have checkpoints of different moments {places}: delete them, or put in place copies of one moment')
+# %% ../nbs/08_training.ipynb #6317d4ce
+@patch
+def now(self: Checkpoint, epoch: int, batch: int) -> dict:
+    "All that the next step depends on, after `batch` batches of `epoch`."
+    model, scaler, r = get_model(self.model), getattr(self.learn, 'scaler', None), getattr(self.learn, 'recorder', None)
+    curve = r and dict(losses=torch.stack([torch.as_tensor(o) for o in r.losses]) if r.losses else torch.zeros(0), lrs=[float(o) for o in r.lrs], iters=list(r.iters),
+                       values=[[None if v is None else float(v) for v in o] for o in r.values], smooth=(r.smooth_loss.val, r.smooth_loss.count))
+    return dict(epoch=epoch, batch=batch, plan=self.the_plan, model=model.state_dict(), opt=self.opt.state_dict(), scaler=scaler and scaler.state_dict(), random=_random_state(),
+                order=_loader_state(self.dls.train), start=self.start, memory=_memory(model), pct_train=self.pct_train, train_iter=self.train_iter,
+                crc=_crc(self.rest.last) if batch else None, recorder=curve)
 
-    def before_epoch(self):
-        if self.state is not None and self.epoch < self.state['epoch']: raise CancelEpochException()
-    def after_cancel_epoch(self):
-        if self.state is not None and hasattr(self.learn, 'recorder'): self.recorder.log = L([self.epoch, *self.state['recorder']['values'][self.epoch]])
+@patch
+def take(self: Checkpoint, s: dict):
+    "Weights and optimizer of state `s`."
+    get_model(self.model).load_state_dict(s['model'])
+    self.opt.load_state_dict(_to_device(s['opt'], next(self.model.parameters()).device))
+    if s['scaler'] is not None and getattr(self.learn, 'scaler', None) is not None: self.learn.scaler.load_state_dict(s['scaler'])
 
-    def before_train(self):
-        if self.idle(): return
-        s, self.state, self.skipped = self.state, None, 0
-        if s is not None:
-            self.take_curve(s)
-            rng, order = s['start'] if s['batch'] else (s['random'], s['order'])
-            _set_random_state(rng); _set_loader_state(self.dls.train, order)
-            self.skipped = s['batch']
-        self.start = _random_state(), _loader_state(self.dls.train)
-        if self.skipped: self.learn.pct_train, self.learn.train_iter = s['pct_train'], s['train_iter']
-        def then(b):
-            if b is None or _crc(b) != s['crc']: raise InputError(f'the data is not what it was when {self.path.name} was written: batch {self.skipped - 1} differs')
-            _set_random_state(s['random'])
-            _set_memory(get_model(self.model), s['memory'], next(self.model.parameters()).device)
-        self.learn.dl = self.rest = _Rest(self.learn.dl, self.skipped, then if self.skipped else None)
+@patch
+def take_curve(self: Checkpoint, s: dict):
+    "The recorder's curve of state `s`."
+    r, c = getattr(self.learn, 'recorder', None), s['recorder']
+    if not (r and c): return
+    r.losses, r.lrs, r.iters, r.values = list(c['losses']), c['lrs'], c['iters'], [L(o) for o in c['values']]
+    r.smooth_loss.val, r.smooth_loss.count = c['smooth']
 
-    def before_batch(self):
-        if self.training: self.learn.iter += self.skipped
-    def after_batch(self):
-        if self.training and self.start is not None and (self.iter + 1) % self.every == 0: self._write(self.epoch, self.iter + 1)
-    def after_train(self): self.skipped = 0
-    def after_epoch(self):
-        if self.start is not None: self._write(self.epoch + 1, 0)
+# %% ../nbs/08_training.ipynb #23fa7d82
+@patch
+def before_fit(self: Checkpoint):
+    self.state = self.start = None
+    if self.idle(): return
+    self.the_plan = json.loads(json.dumps(self.plan()))
+    if self.path.exists(): self.state = load_state(self.path)
+    if num_distrib() > 1: self._together()
+    if self.state is None: return
+    other = [k + (f': {a} there, {b} here' if len(f'{a}{b}') < 60 else '') for k, b in self.the_plan.items() if (a := self.state['plan'].get(k)) != b]
+    if other: raise InputError(f"the checkpoint {self.path.name} is of another run, with other {'; '.join(other)}. Give the same arguments as then, or another path")
+    self.take(self.state)
+    self.resumed = self.state['epoch'], self.state['batch']
 
-    def _write(self, epoch, batch):
-        state = self.now(epoch, batch)
-        if num_distrib() > 1: torch.distributed.barrier()
-        save_state(self.path, state)
+@patch
+def _together(self: Checkpoint):
+    "All processes must stand at the same moment."
+    places = [None] * num_distrib()
+    torch.distributed.all_gather_object(places, self.state and (self.state['epoch'], self.state['batch']))
+    if len(set(places)) > 1: raise InputError(f'the processes have checkpoints of different moments {places}: delete them, or put in place copies of one moment')
+
+@patch
+def before_epoch(self: Checkpoint):
+    if self.state is not None and self.epoch < self.state['epoch']: raise CancelEpochException()
+
+@patch
+def after_cancel_epoch(self: Checkpoint):
+    if self.state is not None and hasattr(self.learn, 'recorder'): self.recorder.log = L([self.epoch, *self.state['recorder']['values'][self.epoch]])
+
+# %% ../nbs/08_training.ipynb #85308bb4
+@patch
+def before_train(self: Checkpoint):
+    if self.idle(): return
+    s, self.state, self.skipped = self.state, None, 0
+    if s is not None:
+        self.take_curve(s)
+        rng, order = s['start'] if s['batch'] else (s['random'], s['order'])
+        _set_random_state(rng); _set_loader_state(self.dls.train, order)
+        self.skipped = s['batch']
+    self.start = _random_state(), _loader_state(self.dls.train)
+    if self.skipped: self.learn.pct_train, self.learn.train_iter = s['pct_train'], s['train_iter']
+    def then(b):
+        if b is None or _crc(b) != s['crc']: raise InputError(f'the data is not what it was when {self.path.name} was written: batch {self.skipped - 1} differs')
+        _set_random_state(s['random'])
+        _set_memory(get_model(self.model), s['memory'], next(self.model.parameters()).device)
+    self.learn.dl = self.rest = _Rest(self.learn.dl, self.skipped, then if self.skipped else None)
+
+@patch
+def before_batch(self: Checkpoint):
+    if self.training: self.learn.iter += self.skipped
+@patch
+def after_batch(self: Checkpoint):
+    if self.training and self.start is not None and (self.iter + 1) % self.every == 0: self._write(self.epoch, self.iter + 1)
+@patch
+def after_train(self: Checkpoint): self.skipped = 0
+@patch
+def after_epoch(self: Checkpoint):
+    if self.start is not None: self._write(self.epoch + 1, 0)
+
+@patch
+def _write(self: Checkpoint, epoch, batch):
+    state = self.now(epoch, batch)
+    if num_distrib() > 1: torch.distributed.barrier()
+    save_state(self.path, state)
 
 # %% ../nbs/08_training.ipynb #8469bd60
 class ProgressLines(Callback):
