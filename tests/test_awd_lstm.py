@@ -1,12 +1,12 @@
 "Chapter 07: dropouts, AR and TAR, the encoder beside nn.LSTM and fastai's AWD_LSTM, weights by name."
-import copy, dataclasses, importlib.util, warnings
+import copy, dataclasses, importlib.util, math, warnings
 import pytest, torch
 import torch.nn.functional as F
 from hypothesis import given, settings as hsettings, strategies as st
 from torch import nn
 from nlpdeep import awd_lstm as m
 from nlpdeep.awd_lstm import (AWDLSTM, AWDLSTMConfig, Dropout, EmbeddingDropout, LinearDecoder, LMModel7, RNNDropout, SequentialRNN, WeightAverage, WeightDropout, bench_lstm,
-                              dropout_mask, exchange_words, language_model, load_weights, named_weights, next_word_loss, plug_into_fastai, rnn_callbacks, rnn_regularization, save_weights)
+                              dropout_mask, exchange_words, language_model, linear_cross_entropy, load_weights, named_weights, next_word_loss, plug_into_fastai, rnn_callbacks, rnn_regularization, save_weights)
 from nlpdeep.core import InputError, set_seed, test_parity as parity
 
 V = 40
@@ -379,6 +379,53 @@ def test_exchange_words(ids, seed):
 
 # ---- loss and speed
 
+@hsettings(max_examples=25, deadline=None)
+@given(n=st.integers(1, 40), words=st.integers(2, 30), hid=st.integers(1, 9), chunk=st.integers(1, 50), bias=st.booleans(), ignored=st.booleans(), reduction=st.sampled_from(['mean', 'sum']), seed=st.integers(0, 99))
+def test_loss_equals_cross_entropy(n, words, hid, chunk, bias, ignored, reduction, seed):
+    g = torch.Generator().manual_seed(seed)
+    h, w, b = torch.randn(n, hid, generator=g), torch.randn(words, hid, generator=g), torch.randn(words, generator=g)
+    y = torch.randint(0, words, (n,), generator=g)
+    if ignored: y[::2] = -100
+    if (y == -100).all(): return
+    args = (h, w, b) if bias else (h, w)
+    parity(lambda h, w, b=None: linear_cross_entropy(h, w, y, b, chunk=chunk, reduction=reduction, impl='ours'),
+           lambda h, w, b=None: F.cross_entropy(F.linear(h, w, b), y, reduction=reduction), *args, atol=2e-5)
+
+@pytest.mark.parametrize('frozen', ['h', 'w', 'b'])
+def test_loss_computes_only_what_is_asked(frozen):
+    t = dict(h=torch.randn(9, 4), w=torch.randn(7, 4), b=torch.randn(7)); y = torch.arange(9) % 7
+    for k, v in t.items(): v.requires_grad_(k != frozen)
+    linear_cross_entropy(t['h'], t['w'], y, t['b'], chunk=4).backward()
+    assert t[frozen].grad is None and all(v.grad is not None for k, v in t.items() if k != frozen)
+
+def test_loss_without_gradients_and_twice():
+    h, w, y = torch.randn(9, 4), torch.randn(7, 4, requires_grad=True), torch.arange(9) % 7
+    with torch.no_grad(): assert not linear_cross_entropy(h, w, y).requires_grad
+    loss = linear_cross_entropy(h, w, y); loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match='second time'): loss.backward()
+    assert math.isnan(linear_cross_entropy(h, w, torch.full((9,), -100)).item())      # as F.cross_entropy
+
+@pytest.mark.parametrize('onednn', [True, False])
+@pytest.mark.parametrize('low', [None, torch.bfloat16, torch.float16])
+def test_loss_by_every_product(onednn, low, monkeypatch):
+    h, w, b, y = torch.randn(33, 8), torch.randn(50, 8) * .3, torch.randn(50) * .1, torch.randint(0, 50, (33,))
+    has = m._has_onednn()
+    monkeypatch.setattr(m, '_has_onednn', lambda: onednn and has)
+    args = [o.clone().requires_grad_() for o in (h, w, b)]
+    linear_cross_entropy(args[0], args[1], y, args[2], chunk=10, low=low).backward()
+    ref = [o.clone().requires_grad_() for o in (h, w, b)]
+    F.cross_entropy(F.linear(*ref), y).backward()
+    for a, r in zip(args, ref): assert (a.grad - r.grad).norm() < (1e-5 if low is None else 2e-2) * r.grad.norm()
+
+def test_loss_of_hopeless_tokens_is_exact():
+    for low in (None, torch.bfloat16, torch.float16):
+        assert linear_cross_entropy(torch.tensor([[300., 0], [0, 300.]]), torch.eye(2), torch.tensor([1, 1]), low=low).item() == pytest.approx(150)
+
+def test_loss_refuses():
+    h, w = torch.randn(4, 3), torch.randn(5, 3)
+    for y, kw, what in ((torch.tensor([0, 1, 2, 5]), {}, '5 words'), (torch.tensor([0, 1, 2, -1]), {}, 'from -1'), (torch.zeros(3, dtype=int), {}, '3 targets'), (torch.zeros(4, dtype=int), dict(reduction='none'), 'none')):
+        with pytest.raises(InputError, match=what): linear_cross_entropy(h, w, y, **kw)
+
 def test_chunked_loss():
     class Whole(nn.Module):
         def __init__(self): super().__init__(); self.lm = language_model(SMALL)
@@ -386,6 +433,12 @@ def test_chunked_loss():
     class Chunked(Whole):
         def forward(self, x, y): self.lm.reset(); return next_word_loss(self.lm, x, y, chunk=5)
     parity(Chunked(), Whole(), *words(2, 4, 6))
+
+def test_loss_of_hidden_states_in_half():
+    "Hidden states in 16 bits and weights in 32, as inside an autocast: products in 16, the loss in 32."
+    h, w, y = torch.randn(20, 8), torch.randn(30, 8, requires_grad=True), torch.arange(20)
+    loss = linear_cross_entropy(h.bfloat16(), w, y); loss.backward()
+    assert loss.dtype == torch.float32 and w.grad.dtype == torch.float32 and abs(loss - F.cross_entropy(h @ w.t(), y)) < .02
 
 def test_bench(monkeypatch):
     sizes = dict(rounds=1, vocab_sz=V, emb_sz=8, n_hid=12, n_layers=2, bs=3, seq=5)

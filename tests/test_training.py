@@ -8,7 +8,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from hypothesis import given, settings as hsettings, strategies as st
 from nlpdeep.core import InputError, guard_torchvision, set_seed, test_parity as parity
 guard_torchvision()
 from fastai.basics import Callback, CancelBatchException, CancelFitException, CrossEntropyLossFlat, DataLoaders, L, Learner, OptimWrapper
@@ -59,54 +58,11 @@ def trained(make=model, cls=T.lm_learner, epochs=1, lr=5e-3, cbs=(), fit_kw=None
 
 def apart(a, b): assert len(a) == len(b) > 0; return max(abs(x - y) for x, y in zip(a, b))
 
-# --- the loss
+# --- the loss: chapter 07's
 
-@hsettings(max_examples=25, deadline=None)
-@given(n=st.integers(1, 40), words=st.integers(2, 30), hid=st.integers(1, 9), chunk=st.integers(1, 50), bias=st.booleans(), ignored=st.booleans(), reduction=st.sampled_from(['mean', 'sum']), seed=st.integers(0, 99))
-def test_loss_equals_cross_entropy(n, words, hid, chunk, bias, ignored, reduction, seed):
-    g = torch.Generator().manual_seed(seed)
-    h, w, b = torch.randn(n, hid, generator=g), torch.randn(words, hid, generator=g), torch.randn(words, generator=g)
-    y = torch.randint(0, words, (n,), generator=g)
-    if ignored: y[::2] = -100
-    if (y == -100).all(): return
-    args = (h, w, b) if bias else (h, w)
-    parity(lambda h, w, b=None: T.linear_cross_entropy(h, w, y, b, chunk=chunk, reduction=reduction, impl='ours'),
-           lambda h, w, b=None: F.cross_entropy(F.linear(h, w, b), y, reduction=reduction), *args, atol=2e-5)
-
-@pytest.mark.parametrize('frozen', ['h', 'w', 'b'])
-def test_loss_computes_only_what_is_asked(frozen):
-    t = dict(h=torch.randn(9, 4), w=torch.randn(7, 4), b=torch.randn(7)); y = torch.arange(9) % 7
-    for k, v in t.items(): v.requires_grad_(k != frozen)
-    T.linear_cross_entropy(t['h'], t['w'], y, t['b'], chunk=4).backward()
-    assert t[frozen].grad is None and all(v.grad is not None for k, v in t.items() if k != frozen)
-
-def test_loss_without_gradients_and_twice():
-    h, w, y = torch.randn(9, 4), torch.randn(7, 4, requires_grad=True), torch.arange(9) % 7
-    with torch.no_grad(): assert not T.linear_cross_entropy(h, w, y).requires_grad
-    loss = T.linear_cross_entropy(h, w, y); loss.backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match='second time'): loss.backward()
-    assert math.isnan(T.linear_cross_entropy(h, w, torch.full((9,), -100)).item())      # as F.cross_entropy
-
-@pytest.mark.parametrize('onednn', [True, False])
-@pytest.mark.parametrize('low', [None, torch.bfloat16, torch.float16])
-def test_loss_by_every_product(onednn, low):
-    h, w, b, y = torch.randn(33, 8), torch.randn(50, 8) * .3, torch.randn(50) * .1, torch.randint(0, 50, (33,))
-    has = T._has_onednn()
-    with patch.object(T, '_has_onednn', lambda: onednn and has):
-        args = [o.clone().requires_grad_() for o in (h, w, b)]
-        T.linear_cross_entropy(args[0], args[1], y, args[2], chunk=10, low=low).backward()
-    ref = [o.clone().requires_grad_() for o in (h, w, b)]
-    F.cross_entropy(F.linear(*ref), y).backward()
-    for a, r in zip(args, ref): assert (a.grad - r.grad).norm() < (1e-5 if low is None else 2e-2) * r.grad.norm()
-
-def test_loss_of_hopeless_tokens_is_exact():
-    for low in (None, torch.bfloat16, torch.float16):
-        assert T.linear_cross_entropy(torch.tensor([[300., 0], [0, 300.]]), torch.eye(2), torch.tensor([1, 1]), low=low).item() == pytest.approx(150)
-
-def test_loss_refuses():
-    h, w = torch.randn(4, 3), torch.randn(5, 3)
-    for y, kw, what in ((torch.tensor([0, 1, 2, 5]), {}, '5 words'), (torch.tensor([0, 1, 2, -1]), {}, 'from -1'), (torch.zeros(3, dtype=int), {}, '3 targets'), (torch.zeros(4, dtype=int), dict(reduction='none'), 'none')):
-        with pytest.raises(InputError, match=what): T.linear_cross_entropy(h, w, y, **kw)
+def test_loss_is_chapter_07s():
+    from nlpdeep import awd_lstm
+    assert T.linear_cross_entropy is awd_lstm.linear_cross_entropy
 
 def test_lazy_scores_serve_any_metric():
     h, w, b, y = torch.randn(4, 6, 5), torch.randn(30, 5), torch.randn(30), torch.randint(0, 30, (4, 6))
@@ -456,7 +412,9 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
 # --- the house
 
 def test_training_imports_no_models():
-    code = "import sys, nlpdeep.training; print([m for m in ('awd_lstm', 'lstm', 'rnn', 'ulmfit', 'gpt2', 'corpora') if f'nlpdeep.{m}' in sys.modules])"
+    "Of chapter 07 the loss alone; no model, no data."
+    assert [n for n, v in vars(T).items() if getattr(v, '__module__', None) == 'nlpdeep.awd_lstm'] == ['linear_cross_entropy']
+    code = "import sys, nlpdeep.training; print([m for m in ('lstm', 'rnn', 'ulmfit', 'gpt2', 'corpora') if f'nlpdeep.{m}' in sys.modules])"
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == '[]'
 
 def test_bench_rows():
