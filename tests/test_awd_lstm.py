@@ -440,10 +440,21 @@ def test_loss_of_hidden_states_in_half():
     loss = linear_cross_entropy(h.bfloat16(), w, y); loss.backward()
     assert loss.dtype == torch.float32 and w.grad.dtype == torch.float32 and abs(loss - F.cross_entropy(h @ w.t(), y)) < .02
 
+@pytest.mark.parametrize('batch_first', [True, False])
+@pytest.mark.parametrize('bias', [True, False])
+def test_one_step_is_the_kernels(batch_first, bias):
+    "Without gradients a single step is done by hand; output and state are the kernel's."
+    lstm = nn.LSTM(5, 6, batch_first=batch_first, bias=bias); x, state = torch.randn(3, 1, 5) if batch_first else torch.randn(1, 3, 5), tuple(torch.randn(1, 3, 6) for _ in range(2))
+    for hx in (None, state):
+        want, (h, c) = lstm(x, hx); wd = WeightDropout(copy.deepcopy(lstm), .5).eval()
+        with torch.no_grad(): got, (h2, c2) = wd(x, hx)
+        for a, b in ((want, got), (h, h2), (c, c2)): assert a.shape == b.shape and torch.allclose(a, b, atol=1e-6)
+    assert wd(x, state)[0].requires_grad                              # with gradients: the kernel
+
 def test_bench(monkeypatch):
     sizes = dict(rounds=1, vocab_sz=V, emb_sz=8, n_hid=12, n_layers=2, bs=3, seq=5)
     rows = bench_lstm(**sizes)
-    assert [o['stage'] for o in rows] == ['step', 'step, one loss', 'evaluation'] and all(o['identical'] for o in rows)
+    assert [o['stage'] for o in rows] == ['step', 'step, one loss', 'evaluation', 'one word at a time'] and all(o['identical'] for o in rows)
     monkeypatch.setattr(m.RNNDropout, 'forward', lambda self, x: x)          # a model that drops nothing is found out
     assert not bench_lstm(**sizes)[1]['identical']
 
