@@ -26,8 +26,8 @@ from .core import InputError, atomic, bench, device, precision, set_seed
 __all__ = ['STEPS', 'Precision', 'FusedAdam', 'LazyLogits', 'LinearCrossEntropyLoss', 'score_layer', 'FastStep', 'slanted',
            'fit_slanted', 'lm_groups', 'classifier_groups', 'layer_rates', 'LRFinder', 'find_lr', 'LMLearner',
            'ClassifierLearner', 'Guard', 'RNNCallback', 'RNNRegularizer', 'ModelResetter', 'Perplexity', 'ShareDL',
-           'Share', 'lm_learner', 'classifier_learner', 'save_state', 'load_state', 'Checkpoint', 'ProgressLines',
-           'step_pair', 'bench_precision', 'bench_train']
+           'Share', 'lm_precision', 'lm_learner', 'classifier_learner', 'save_state', 'load_state', 'Checkpoint',
+           'ProgressLines', 'step_pair', 'bench_train']
 
 # %% ../nbs/08_training.ipynb #7e044e9a
 def _around(model: nn.Module, make):
@@ -505,12 +505,22 @@ def _assemble(cls, dls, model, prec, clip, alpha, beta, head, guard, cbs, kwargs
     if guard or clip: learn.add_cb(Guard(clip, diverge=2. if guard else 0))
     return learn.add_cbs(cbs)
 
-# %% ../nbs/08_training.ipynb #3eaa9c5a
+# %% ../nbs/08_training.ipynb #4751baf9
+def lm_precision(
+    words: int,              # how many words the model scores
+    dev: str | None = None,  # the device (None: `core.device()`)
+) -> str:                    # bf16, fp16 or fp32
+    "What `lm_learner` trains in: `core.precision`, and bf16 for 10,000 words or more on a CPU with AVX512-BF16."
+    kind, has = precision(dev), getattr(torch.cpu, '_is_avx512_bf16_supported', lambda: False)
+    if kind != 'fp32' or os.environ.get('NLPDEEP_PRECISION') or (dev or device()).startswith('cuda'): return kind
+    return 'bf16' if words >= 10_000 and has() else kind
+
+# %% ../nbs/08_training.ipynb #bb78b661
 def lm_learner(
     dls,                       # DataLoaders of chapter 04 or of fastai
     model: nn.Module,          # a language model: it returns scores, or (scores, raw output, dropped-out output)
     metrics=None,              # default: accuracy and `Perplexity`
-    prec: str | None = None,   # bf16, fp16 or fp32 (None: what suits the machine)
+    prec: str | None = None,   # bf16, fp16 or fp32 (None: `lm_precision`)
     clip: float | None = None, # greatest norm of the gradient
     alpha: float = 2., beta: float = 1., # weights of AR and TAR
     head: nn.Linear | None = None, # the layer that makes the scores (None: found)
@@ -524,6 +534,7 @@ def lm_learner(
     if found is None and words and score_layer(model) is not None:
         raise InputError(f'the vocabulary has {words} words, but no layer of the model makes so many scores: build the model for this vocabulary, or name its last layer (head=)')
     metrics = [fastai_metrics.accuracy, Perplexity()] if metrics is None else metrics
+    prec = prec or lm_precision(found.out_features if found else 0, str(getattr(dls, 'device', None) or device()))
     kwargs = dict(loss_func=loss_func or LinearCrossEntropyLoss(), opt_func=opt_func, splitter=splitter, metrics=metrics, **kwargs)
     return _assemble(LMLearner, dls, model, prec, clip, alpha, beta, found, guard, cbs, kwargs)
 
@@ -765,7 +776,7 @@ class ProgressLines(Callback):
 # %% ../nbs/08_training.ipynb #14f7a8f7
 STEPS = {'step small': (200, 400, 10_000), 'step published': (400, 1152, 17_000), 'step 60k words': (400, 1152, 60_000)}   # word vector, hidden, words; three layers
 
-def step_pair(emb_sz: int, n_hid: int, words: int, prec: str, bs: int = 32, seq_len: int = 70, which=('ours', 'theirs')) -> dict:
+def step_pair(emb_sz: int, n_hid: int, words: int, prec: str | None = None, bs: int = 32, seq_len: int = 70, which=('ours', 'theirs')) -> dict:
     "For each of `which`, a function that does one training step on the next of three batches and returns its loss; from the same weights."
     from fastai.basics import DataLoaders
     from fastai.text.all import AWD_LSTM, awd_lstm_lm_config, language_model_learner
@@ -795,18 +806,14 @@ def _step_function(learn, batches):
     return step
 
 # %% ../nbs/08_training.ipynb #303d3459
-def bench_precision() -> str:
-    "What our step is timed in: the machine's own precision; on a CPU, bf16 where it has instructions for it, with tiles (AMX) or without."
-    has = getattr(torch.cpu, '_is_avx512_bf16_supported', lambda: False)
-    return 'bf16' if precision() == 'fp32' and not os.environ.get('NLPDEEP_PRECISION') and not device().startswith('cuda') and has() else precision()
-
 def bench_train(rounds: int = 5, stages=None) -> list[dict]:
-    "Rows of `core.bench`: our training step beside fastai's stock one; with ` fp32`, ours in 32 bits where it is timed in 16."
-    prec, rows = bench_precision(), []
-    todo = [(s, prec) for s in STEPS] + ([(f'{s} fp32', 'fp32') for s in list(STEPS)[:2]] if prec != 'fp32' else [])
-    for stage, kind in todo:
-        if stages and stage not in stages: continue
-        pair = step_pair(*STEPS[stage.removesuffix(' fp32')], kind)
+    "Rows of `core.bench`: our training step, in the precision `lm_learner` takes here, beside fastai's stock one; with ` fp32`, ours in 32 bits where that is 16."
+    rows = []
+    for stage in [*STEPS, *(f'{o} fp32' for o in list(STEPS)[:2])]:
+        size = STEPS[stage.removesuffix(' fp32')]
+        kind, own = 'fp32' if stage.endswith('fp32') else lm_precision(size[2]), lm_precision(size[2])
+        if stages and stage not in stages or stage.endswith('fp32') and own == 'fp32': continue
+        pair = step_pair(*size, kind)
         near = 1e-4 if kind == 'fp32' else 5e-3
         rows.append(bench(stage, pair['ours'], pair['theirs'], same=lambda a, b: abs(a - b) < near * b, rounds=rounds))
     return rows

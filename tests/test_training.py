@@ -418,6 +418,6 @@ def test_training_imports_no_models():
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout.strip() == '[]'
 
 def test_bench_rows():
-    with patch.dict(T.STEPS, {'step small': (16, 24, 100)}, clear=True), patch.object(T, 'bench_precision', lambda: 'bf16'):
+    with patch.dict(T.STEPS, {'step small': (16, 24, 100)}, clear=True), patch.object(T, 'lm_precision', lambda words, dev=None: 'bf16'):
         rows = T.bench_train(rounds=1)
     assert [o['stage'] for o in rows] == ['step small', 'step small fp32'] and all(o['identical'] for o in rows)

@@ -4,7 +4,8 @@ On a CPU: the process's greatest resident memory during two steps, and what it h
 Records: nbs/results/train_memory.json (`step_mib`: greatest less before; `peak_mib`: greatest), per vocabulary and learner.
 """
 import argparse, json, subprocess, sys, time
-from nlpdeep.core import cuda, precision, record
+from nlpdeep.core import cuda, record
+from nlpdeep.training import lm_precision
 
 CHILD = '''
 import json, sys, threading, time
@@ -29,11 +30,11 @@ print(json.dumps(dict(step_mib=top - before, peak_mib=top)))
 
 args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 args.add_argument('--words', type=int, nargs='*', default=[10_000, 60_000])
-args.add_argument('--prec', default=None, help='precision of ours (default: that of the machine)')
+args.add_argument('--prec', default=None, help='precision of ours (default: `lm_precision`)')
 a = args.parse_args()
 for words in a.words:
     for name, label in (('theirs', 'fastai'), ('ours', 'ours')):
-        prec, start = a.prec or precision(), time.time()
+        prec, start = a.prec or lm_precision(words), time.time()
         r = subprocess.run([sys.executable, '-c', CHILD, str(words), name, prec], capture_output=True, text=True)
         if r.returncode: sys.exit(r.stderr)
         got = json.loads(r.stdout.strip().splitlines()[-1])

@@ -4,7 +4,7 @@ Records: nbs/results/train_step.json, one run per stage and precision.
 """
 import argparse, time
 from nlpdeep.core import record
-from nlpdeep.training import STEPS, bench_precision, bench_train
+from nlpdeep.training import STEPS, bench_train, lm_precision
 
 args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 args.add_argument('--rounds', type=int, default=5)
@@ -15,5 +15,5 @@ for stage in a.stages or [*STEPS, *(f'{s} fp32' for s in list(STEPS)[:2])]:
     for row in bench_train(a.rounds, [stage]):
         assert row['identical'], row
         record('train_step', dict(times_faster=row['ratio'], low=row['low'], high=row['high']), data='random words, 32 x 70 a batch', seed=0, minutes=(time.time() - start) / 60,
-               stage=stage.removesuffix(' fp32'), precision='fp32' if stage.endswith(' fp32') else bench_precision(), rounds=a.rounds)
+               stage=stage.removesuffix(' fp32'), precision='fp32' if stage.endswith(' fp32') else lm_precision(STEPS[stage][2]), rounds=a.rounds)
         print(row, flush=True)
