@@ -5,11 +5,11 @@ and the manners of a good tool."""
 
 # %% auto #0
 __all__ = ['app', 'Device', 'Seed', 'Json', 'Model', 'BENCHES', 'Group', 'main', 'smooth', 'svg_curve', 'mistakes', 'report',
-           'thin', 'baselines', 'ulmfit_run', 'figures_of', 'chance', 'last_screen', 'ulmfit', 'classify', 'generate',
-           'find_bench', 'bench', 'doctor']
+           'thin', 'baselines', 'figures_of', 'chance', 'last_screen', 'ulmfit_run', 'ulmfit', 'classify', 'generate',
+           'bench_generate', 'bench_classify', 'find_bench', 'bench', 'doctor']
 
 # %% ../nbs/12_cli.ipynb #552da5ad
-import html, importlib, json, math, os, sys, time
+import html, importlib, json, math, os, random, sys, time
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
@@ -55,6 +55,7 @@ def smooth(ys, keep: float = .9) -> list:
     for k, y in enumerate(ys): m = keep * m + (1 - keep) * y; out.append(m / (1 - keep ** (k + 1)))
     return out
 
+# %% ../nbs/12_cli.ipynb #c0f590bb
 def svg_curve(train, valid, what: str = 'loss', w: int = 520, h: int = 240) -> str:
     "Training loss per step (a list, smoothed here) and validation loss (pairs of step and loss) as an SVG picture."
     ys = smooth(train)
@@ -191,24 +192,6 @@ def baselines(df, parts) -> dict:
     return out
 
 # %% ../nbs/12_cli.ipynb #3a183a7e
-def ulmfit_run(df, cfg, say=None, data: str = 'your texts', n_sentences: int = 3):
-    "The whole way on `df` (text, label, part): the trained classifier, and a dictionary of all that happened (`report` makes a page of it)."
-    from nlpdeep.ulmfit import TextClassifier
-    clf = TextClassifier(cfg, say).fit(df)
-    parts = [p for p in ('valid', 'test') if (df.part == p).any()]
-    with clf.stage('baselines'): scores = baselines(df, parts)
-    with clf.stage('judging'): judged = {p: clf.evaluate(df.text[df.part == p], df.label[df.part == p]) for p in parts}
-    with clf.stage('writing'): wrote = clf.generate(n=n_sentences, n_words=40, temperature=.7, top_k=40, seed=cfg.seed)
-    scores['accuracy'] = {p: j['accuracy'] for p, j in judged.items()}
-    figures = figures_of(clf, df, scores) | dict(generated=wrote)
-    last, mine = parts[-1], df[df.part == parts[-1]]
-    curves = {k: dict(train=h['train'], valid=h['valid']) for k, h in clf.history.items()}
-    wrong = mistakes(mine.text, mine.label, clf.classes, judged[last]['probs'])
-    return clf, dict(figures=figures, data=data, classes=clf.classes, curves=curves, n_judged=len(mine), mistakes=wrong, settings=vars(cfg),
-                     confusion=judged[last]['confusion'].tolist(), chance=chance(scores['accuracy'][last], len(mine)), command=_command(),
-                     summary='{train:,} labelled texts to learn from, {unsup:,} more to read; '.format(**figures['texts'])
-                             + f"{figures['words']:,} words; seed {cfg.seed}; {figures['device']}")
-
 def figures_of(clf, df, scores) -> dict:
     "What `--json` writes."
     lm, i = clf.history['language model'], clf.info
@@ -237,6 +220,25 @@ def last_screen(run: dict, out) -> str:
     lines += [f'next        nlpdeep classify --model {out} "a warm, funny and quietly moving film"']
     return '\n'.join(lines)
 
+# %% ../nbs/12_cli.ipynb #f739bcc2
+def ulmfit_run(df, cfg, say=None, data: str = 'your texts', n_sentences: int = 3):
+    "The whole way on `df` (text, label, part): the trained classifier, and a dictionary of all that happened (`report` makes a page of it)."
+    from nlpdeep.ulmfit import TextClassifier
+    clf = TextClassifier(cfg, say).fit(df)
+    parts = [p for p in ('valid', 'test') if (df.part == p).any()]
+    with clf.stage('baselines'): scores = baselines(df, parts)
+    with clf.stage('judging'): judged = {p: clf.evaluate(df.text[df.part == p], df.label[df.part == p]) for p in parts}
+    with clf.stage('writing'): wrote = clf.generate(n=n_sentences, n_words=40, temperature=.7, top_k=40, seed=cfg.seed)
+    scores['accuracy'] = {p: j['accuracy'] for p, j in judged.items()}
+    figures = figures_of(clf, df, scores) | dict(generated=wrote)
+    last, mine = parts[-1], df[df.part == parts[-1]]
+    curves = {k: dict(train=h['train'], valid=h['valid']) for k, h in clf.history.items()}
+    wrong = mistakes(mine.text, mine.label, clf.classes, judged[last]['probs'])
+    return clf, dict(figures=figures, data=data, classes=clf.classes, curves=curves, n_judged=len(mine), mistakes=wrong, settings=vars(cfg),
+                     confusion=judged[last]['confusion'].tolist(), chance=chance(scores['accuracy'][last], len(mine)), command=_command(),
+                     summary='{train:,} labelled texts to learn from, {unsup:,} more to read; '.format(**figures['texts'])
+                             + f"{figures['words']:,} words; seed {cfg.seed}; {figures['device']}")
+
 # %% ../nbs/12_cli.ipynb #2b16f8e3
 def _writable(path):
     "An InputError unless a file can be written at `path`; asked before any work."
@@ -252,26 +254,42 @@ Seed = Annotated[Optional[int], _option('The same seed on the same machine gives
 Json = Annotated[Optional[Path], _option('Write the figures there too.', '', '--json')]
 Model = Annotated[Path, typer.Option('--model', '-m', help='A model folder that `nlpdeep ulmfit` has written.')]
 
-# %% ../nbs/12_cli.ipynb #22e0fdce
+# %% ../nbs/12_cli.ipynb #64c3f4e3
+_Data = Annotated[Optional[Path], _option('Your texts: a .csv or .tsv with a header, or a folder with a folder of .txt files per class.', 'the movie snippets')]
+_Text = Annotated[str, typer.Option(help='The column that holds the texts.')]
+_Label = Annotated[str, typer.Option(help='The column that holds the labels.')]
+_By = Annotated[Optional[str], _option('A column (film, author) whose rows stay together when parts are drawn.')]
+_Lang = Annotated[Optional[str], _option("Whose words: a language code of spaCy's tokenizer.", 'en')]
+_Out = Annotated[Path, typer.Option(help='The model folder. An older model there is replaced, anything else is left alone.')]
+_Epochs = Annotated[Optional[int], _option('Epochs of the classifier with all layers free.', 'by the dial')]
+_LMEpochs = Annotated[Optional[int], _option('Epochs of the language model.', 'by the dial')]
+_MaxVocab = Annotated[Optional[int], _option('Words to keep.', 'by the dial')]
+_Limit = Annotated[Optional[int], _option('Use at most so many texts of each part: a quick try.', 'all')]
+_Labels = Annotated[Optional[int], _option('Learn from so many labels; the other training texts are only read.', 'all')]
+_Size = Annotated[Optional[str], _option('The dial: tiny, small or full.', 'NLPDEEP_SIZE, else by device')]
+_Quiet = Annotated[bool, typer.Option('--quiet', '-q', help='Only the last screen.')]
+
+def _train(read, out, json_, say, name, **config):
+    "The work of `nlpdeep ulmfit`: `read()` gives the texts. Whatever can fail is looked at before it trains. What to print at the end."
+    t = time.perf_counter()
+    df = read()
+    if json_: _writable(json_)
+    from nlpdeep.ulmfit import ULMFiTConfig, as_frame, can_write
+    can_write(out)
+    cfg = ULMFiTConfig.sized(**config)
+    clf, run = ulmfit_run(as_frame(df, seed=cfg.seed), cfg, say, name)
+    seconds = run['figures']['seconds']
+    run['figures']['seconds'] = dict(texts=round(time.perf_counter() - t - sum(seconds.values()), 2), **seconds)
+    clf.save(out, {'report.html': report(run)})
+    if json_: write_json(json_, run['figures'])
+    return last_screen(run, out)
+
+# %% ../nbs/12_cli.ipynb #509a8251
 @app.command(epilog='Exit code 0: done. 2: something in the input must be mended, and the message says what; nothing was written.')
 def ulmfit(
-    data: Annotated[Optional[Path], _option('Your texts: a .csv or .tsv with a header, or a folder with a folder of .txt files per class.',
-                                             'the movie snippets')] = None,
-    text: Annotated[str, typer.Option(help='The column that holds the texts.')] = 'text',
-    label: Annotated[str, typer.Option(help='The column that holds the labels.')] = 'label',
-    group: Annotated[Optional[str], _option('A column (film, author) whose rows stay together when parts are drawn.')] = None,
-    lang: Annotated[Optional[str], _option("Whose words: a language code of spaCy's tokenizer.", 'en')] = None,
-    out: Annotated[Path, typer.Option(help='The model folder. An older model there is replaced, anything else is left alone.')] = Path('runs/ulmfit'),
-    json_: Json = None,
-    epochs: Annotated[Optional[int], _option('Epochs of the classifier with all layers free.', 'by the dial')] = None,
-    lm_epochs: Annotated[Optional[int], _option('Epochs of the language model.', 'by the dial')] = None,
-    max_vocab: Annotated[Optional[int], _option('Words to keep.', 'by the dial')] = None,
-    limit: Annotated[Optional[int], _option('Use at most so many texts of each part: a quick try.', 'all')] = None,
-    labels: Annotated[Optional[int], _option('Learn from so many labels; the other training texts are only read.', 'all')] = None,
-    seed: Seed = None,
-    size: Annotated[Optional[str], _option('The dial: tiny, small or full.', 'NLPDEEP_SIZE, else by device')] = None,
-    device: Device = None,
-    quiet: Annotated[bool, typer.Option('--quiet', '-q', help='Only the last screen.')] = False,
+    data: _Data = None, text: _Text = 'text', label: _Label = 'label', group: _By = None, lang: _Lang = None,
+    out: _Out = Path('runs/ulmfit'), json_: Json = None, epochs: _Epochs = None, lm_epochs: _LMEpochs = None, max_vocab: _MaxVocab = None,
+    limit: _Limit = None, labels: _Labels = None, seed: Seed = None, size: _Size = None, device: Device = None, quiet: _Quiet = False,
 ):
     """
     Fine-tune a language model on your texts, then a classifier by gradual unfreezing, beside two baselines.
@@ -293,18 +311,9 @@ def ulmfit(
     for k, v in (('NLPDEEP_SIZE', size), ('NLPDEEP_DEVICE', device)):
         if v is not None: os.environ[k] = v
     seed = settings().getint('course', 'seed') if seed is None else seed
-    t = time.perf_counter()
-    df = thin(_texts(data, text, label, group, seed), limit, labels, seed)
-    if json_: _writable(json_)
-    from nlpdeep.ulmfit import ULMFiTConfig, as_frame, can_write
-    can_write(out)
-    cfg = ULMFiTConfig.sized(seed=seed, lang=lang, epochs=epochs, lm_epochs=lm_epochs, max_vocab=max_vocab)
-    clf, run = ulmfit_run(as_frame(df, seed=seed), cfg, None if quiet else typer.echo, 'the movie snippets' if data is None else Path(data).name)
-    seconds = run['figures']['seconds']
-    run['figures']['seconds'] = dict(texts=round(time.perf_counter() - t - sum(seconds.values()), 2), **seconds)
-    clf.save(out, {'report.html': report(run)})
-    if json_: write_json(json_, run['figures'])
-    typer.echo(last_screen(run, out))
+    read = lambda: thin(_texts(data, text, label, group, seed), limit, labels, seed)
+    typer.echo(_train(read, out, json_, None if quiet else typer.echo, 'the movie snippets' if data is None else Path(data).name,
+                      seed=seed, lang=lang, epochs=epochs, lm_epochs=lm_epochs, max_vocab=max_vocab))
 
 # %% ../nbs/12_cli.ipynb #78b2a53d
 @app.command(epilog='Exit code 0: done. 2: the texts or the model folder are not in order, and the message says how.')
@@ -365,19 +374,148 @@ def generate(
     clf = TextClassifier.load(model)
     for s in clf.generate(prompt, n_words=words, n=n, temperature=temperature, top_k=top_k, seed=seed): typer.echo(s)
 
-# %% ../nbs/12_cli.ipynb #d9e4ee2c
-BENCHES = dict(text='nlpdeep.lm_dataloader:bench_text', lstm='nlpdeep.awd_lstm:bench_lstm', train='nlpdeep.training:bench_train',
-               gpt2='nlpdeep.gpt2:bench_gpt2')
+# %% ../nbs/12_cli.ipynb #02f65aea
+_PROMPT = 'this film is'
 
-def find_bench(what: str):
-    "The function behind a bench, its module imported only now."
+def _loud(encoder) -> None:
+    "Larger random weights for fastai's AWD-LSTM: what it says hangs on each word it has read."
+    import torch
+    with torch.no_grad():
+        for n, p in encoder.named_parameters():
+            if n == 'encoder.weight': p.normal_(0, .6)
+            elif 'weight' in n and 'encoder' not in n: p.mul_(3)
+
+def _writer(emb_sz: int, n_hid: int, n_words: int):
+    "fastai's stock language-model learner with loud weights, over a vocabulary of made-up words; no mark (xxunk, ...) is ever likely."
+    import torch
+    from fastai.text.all import AWD_LSTM, Datasets, LMDataLoader, Numericalize, Tokenizer, WordTokenizer, awd_lstm_lm_config, language_model_learner
+    from nlpdeep.core import device, set_seed
+    from nlpdeep.numericalization import SPECIAL_TOKENS
+    vocab = [*SPECIAL_TOKENS, *_PROMPT.split()]
+    vocab += [f'word{k}' for k in range(n_words - len(vocab))]
+    dls = Datasets([_PROMPT] * 8, [[Tokenizer(WordTokenizer()), Numericalize(vocab=vocab)]]).dataloaders(bs=2, dl_type=LMDataLoader, seq_len=3, device=torch.device(device()))
+    set_seed(0)
+    learn = language_model_learner(dls, AWD_LSTM, config=dict(awd_lstm_lm_config, emb_sz=emb_sz, n_hid=n_hid), pretrained=False)
+    _loud(learn.model[0])
+    with torch.no_grad(): learn.model[1].decoder.bias[:len(SPECIAL_TOKENS)] = -1e4
+    return learn, vocab
+
+# %% ../nbs/12_cli.ipynb #716eb02f
+def bench_generate(
+    rounds: int = 5,                                           # timed rounds
+    emb_sz: int = 400, n_hid: int = 1152, words: int = 17_000, # the model, of three layers
+    n_words: int = 40,                                         # how long a text is
+    n: int = 64,                                               # texts at once
+) -> list[dict]:                                               # rows of `core.bench`
+    "`generate one`: ours beside fastai's `LMLearner.predict`. `generate many`: `n` texts at once, beside `n` times one of fastai's. Identical: the same texts."
+    from unittest.mock import patch
+    import torch
+    from nlpdeep.awd_lstm import AWDLSTMConfig, language_model, load_weights
+    from nlpdeep.core import bench, device
+    from nlpdeep.ulmfit import Words, generate
+    learn, vocab = _writer(emb_sz, n_hid, words)
+    model, known = language_model(AWDLSTMConfig(words, emb_sz, n_hid)).to(device()), Words(vocab)
+    load_weights(model, learn.model)
+    def ours(n=1, temperature=1.): return generate(model, known, _PROMPT, n_words=n_words, n=n, temperature=temperature, top_k=0, seed=0)
+    def theirs(): torch.manual_seed(0); return learn.predict(_PROMPT, n_words, no_bar=True)
+    with patch('torch.multinomial', lambda p, n: p.argmax(-1, keepdim=True)): greedy = theirs()           # fastai always draws: here it draws the likeliest
+    same = lambda a, b: ours(1, 0.) == [greedy] and (a == [b] or device().startswith('cuda'))             # a GPU draws other random numbers
+    one = bench('generate one', ours, theirs, same, rounds)
+    many = bench('generate many', lambda: ours(n), theirs, lambda a, b: len(a) == n and set(ours(n, 0.)) == {greedy}, rounds)
+    return [one, many | {k: n * many[k] for k in ('ratio', 'low', 'high')}]
+
+# %% ../nbs/12_cli.ipynb #ee0fdca3
+def _reviews(n: int) -> list[str]:
+    "`n` reviews of IMDb where it is at hand; else movie snippets, put together to the lengths of such reviews."
+    from nlpdeep.corpora import imdb, movie_snippets
+    try:
+        df = imdb(download=False)
+        return list(df.text[df.part == 'test'].sample(n, random_state=0))
+    except InputError: pass
+    rng, df = random.Random(0), movie_snippets()
+    parts, out = [t for t in df.text if t.strip()], []
+    for _ in range(n):
+        words, review = min(rng.lognormvariate(5.16, .77), 1000), []          # median and mean of IMDb's words
+        while sum(map(len, review)) < words: review.append(rng.choice(parts).split())
+        out.append(' '.join(w for o in review for w in o))
+    return out
+
+def _judge(emb_sz: int, n_hid: int, n_layers: int, n_words: int, texts):
+    "fastai's stock text-classifier learner with loud weights, two classes, and its vocabulary: the `n_words` most frequent words of `texts`."
+    import pandas as pd, torch
+    from operator import attrgetter
+    from fastai.text.all import (AWD_LSTM, Categorize, Datasets, Numericalize, SortedDL, Tokenizer, WordTokenizer, awd_lstm_clas_config, pad_input_chunk, text_classifier_learner)
+    from nlpdeep.core import device, set_seed
+    from nlpdeep.numericalization import FAKE, Vocab
+    from nlpdeep.ulmfit import tokenize
+    vocab = [w for w in Vocab.build(tokenize(texts), 1, n_words) if w != FAKE][:n_words]
+    vocab += [f'word{k}' for k in range(n_words - len(vocab))]
+    df = pd.DataFrame(dict(text=texts[:8], label=list('ab') * 4))
+    dls = Datasets(df, [[attrgetter('text'), Tokenizer(WordTokenizer()), Numericalize(vocab=vocab)], [attrgetter('label'), Categorize()]]).dataloaders(
+        bs=4, val_bs=64, dl_type=SortedDL, before_batch=pad_input_chunk, device=torch.device(device()))
+    set_seed(0)
+    learn = text_classifier_learner(dls, AWD_LSTM, config=dict(awd_lstm_clas_config, emb_sz=emb_sz, n_hid=n_hid, n_layers=n_layers), pretrained=False)
+    _loud(learn.model[0].module)
+    with torch.no_grad(): learn.model[1].layers[-1][-1].weight.mul_(4)
+    return learn, vocab
+
+# %% ../nbs/12_cli.ipynb #2b7b3102
+def _misread(dl, ids, chunk: int = 72, longest: int = 20 * 72) -> set:
+    "Places of the texts in `dl` (fastai's, in `dl.get_idxs()` order) of which fastai's SentenceEncoder loses a part, or whose tokens are not `ids`."
+    import torch
+    bad, places = set(), iter(dl.get_idxs())
+    for x, *_ in dl:
+        x = x.cpu().as_subclass(torch.Tensor); text, rows = x != 1, [next(places) for _ in x]
+        bad |= {k for k, r, real in zip(rows, x, text) if r[real].tolist() != list(ids[k])}
+        for i in range(0, x.shape[1], chunk):
+            read = torch.arange(len(x)) < text[:, i].sum()                      # the first rows, as many as begin with a word
+            has, later = text[:, i:i+chunk].any(1), text[:, i+chunk:].any(1)
+            lost = has & ~read | read & ~has & later | (has if x.shape[1] - i > longest else torch.zeros_like(has))
+            bad |= {rows[k] for k in lost.nonzero()[:, 0].tolist()}
+    return bad
+
+# %% ../nbs/12_cli.ipynb #6e9f70b2
+def bench_classify(
+    rounds: int = 5,                                                                # timed rounds
+    emb_sz: int = 200, n_hid: int = 200, n_layers: int = 1, words: int = 6000,      # the model: the one `nlpdeep ulmfit` makes
+    n: int = 1000,                                                                  # reviews
+    alone: int = 20,                                                                # of these fastai judges so many one by one
+) -> list[dict]:                                                                    # rows of `core.bench`, with how many texts were `compared`
+    "From texts to probabilities. `classify`: beside fastai's `predict`, one by one. `classify, get_preds`: beside `get_preds` on all. Identical: equal within 1e-3."
+    import numpy as np
+    from nlpdeep.awd_lstm import AWDLSTMConfig, load_weights
+    from nlpdeep.core import bench, device
+    from nlpdeep.ulmfit import Classifier, Words, class_probs
+    texts = _reviews(n)
+    learn, vocab = _judge(emb_sz, n_hid, n_layers, words, texts)
+    model, known = Classifier(AWDLSTMConfig.classifier(words, emb_sz=emb_sz, n_hid=n_hid, n_layers=n_layers), 2).to(device()), Words(vocab)
+    load_weights(model.encoder, learn.model[0].module)
+    model.head.load_state_dict(dict(zip(model.head.state_dict(), learn.model[1].state_dict().values())))   # layer by layer the same
+    def ours(): return class_probs(model, known(texts))
+    def by_predict(): return np.stack([learn.predict(t)[2].numpy() for t in texts[:alone]])
+    def by_get_preds(): return learn.get_preds(dl=learn.dls.test_dl(texts))[0].numpy()
+    with learn.no_bar():
+        bad = _misread(learn.dls.test_dl(texts), known(texts))
+        good, rows = np.array([k for k in range(n) if k not in bad]), []
+        close = lambda a, b: bool((np.abs(a[g := good[good < len(b)]] - b[g]) < 1e-3).all())
+        for stage, theirs, share in (('classify', by_predict, alone), ('classify, get_preds', by_get_preds, n)):
+            row = bench(stage, ours, theirs, close, rounds)
+            rows.append(row | {k: row[k] * n / share for k in ('ratio', 'low', 'high')} | dict(compared=int((good < share).sum()), judged=share))
+    return rows
+
+# %% ../nbs/12_cli.ipynb #27869153
+BENCHES = dict(text='nlpdeep.lm_dataloader:bench_text', lstm='nlpdeep.awd_lstm:bench_lstm',
+               train='nlpdeep.training:bench_train nlpdeep.cli:bench_generate nlpdeep.cli:bench_classify', gpt2='nlpdeep.gpt2:bench_gpt2')
+
+def find_bench(what: str) -> list:
+    "The functions behind a bench, their modules imported only now."
     if what not in BENCHES: raise InputError(f"there is no bench {what!r}; there are: {', '.join(BENCHES)}")
-    mod, name = BENCHES[what].split(':')
-    try: return getattr(importlib.import_module(mod), name)
+    try: return [getattr(importlib.import_module(mod), name) for mod, name in (o.split(':') for o in BENCHES[what].split())]
     except (ImportError, AttributeError) as e:
         extra = ' (pip install "nlpdeep[gpt2]")' if what == 'gpt2' else ''
         raise InputError(f'bench {what!r} cannot be loaded: {e}{extra}; `nlpdeep doctor` looks at the installation') from e
 
+# %% ../nbs/12_cli.ipynb #c4b43e9a
 @app.command()
 def bench(
     what: Annotated[str, typer.Argument(help=f"One of: {', '.join(BENCHES)}.", show_default=False)],
@@ -399,12 +537,13 @@ def bench(
     """
     from nlpdeep.core import show_bench
     if rounds < 1: raise InputError(f'--rounds must be at least 1, it is {rounds}')
-    f = find_bench(what)
+    benches = find_bench(what)
     if json_: _writable(json_)
-    rows = f(rounds=rounds)
+    rows = [row for f in benches for row in f(rounds=rounds)]
     if json_: write_json(json_, rows)
     typer.echo(show_bench(rows))
 
+# %% ../nbs/12_cli.ipynb #40d02f6e
 @app.command()
 def doctor(network: Annotated[bool, typer.Option(help='Ask the package index too.')] = True):
     """
