@@ -347,6 +347,7 @@ def penalised(scores: torch.Tensor, written: torch.Tensor, penalty: float) -> to
     if penalty < 1: raise InputError(f'repetition is a penalty from 1 (none) on, it is {penalty}')
     return torch.where(written, torch.where(scores > 0, scores / penalty, scores * penalty), scores)
 
+# %% ../nbs/09_ulmfit.ipynb #46fa0975
 @torch.no_grad()
 def generate(
     model,                      # a language model
