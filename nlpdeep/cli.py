@@ -269,6 +269,7 @@ _Labels = Annotated[Optional[int], _option('Learn from so many labels; the other
 _Size = Annotated[Optional[str], _option('The dial: tiny, small or full.', 'NLPDEEP_SIZE, else by device')]
 _Quiet = Annotated[bool, typer.Option('--quiet', '-q', help='Only the last screen.')]
 
+# %% ../nbs/12_cli.ipynb #80d57a23
 def _train(read, out, json_, say, name, **config):
     "The work of `nlpdeep ulmfit`: `read()` gives the texts. Whatever can fail is looked at before it trains. What to print at the end."
     t = time.perf_counter()
@@ -440,6 +441,7 @@ def _reviews(n: int) -> list[str]:
         out.append(' '.join(w for o in review for w in o))
     return out
 
+# %% ../nbs/12_cli.ipynb #799cacf2
 def _judge(emb_sz: int, n_hid: int, n_layers: int, n_words: int, texts):
     "fastai's stock text-classifier learner with loud weights, two classes, and its vocabulary: the `n_words` most frequent words of `texts`."
     import pandas as pd, torch

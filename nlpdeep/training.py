@@ -58,6 +58,7 @@ def _float(o):
     if isinstance(o, (tuple, list)): return type(o)(map(_float, o))
     return o.float() if isinstance(o, torch.Tensor) and o.is_floating_point() else o
 
+# %% ../nbs/08_training.ipynb #839d6add
 class Precision(MixedPrecision):
     "Mixed precision on any device: autocast around the model alone, a gradient scaler where the kind needs one. fp32: nothing to do."
     def __init__(
@@ -736,6 +737,7 @@ def before_train(self: Checkpoint):
         _set_memory(get_model(self.model), s['memory'], next(self.model.parameters()).device)
     self.learn.dl = self.rest = _Rest(self.learn.dl, self.skipped, then if self.skipped else None)
 
+# %% ../nbs/08_training.ipynb #afc06a9e
 @patch
 def before_batch(self: Checkpoint):
     if self.training: self.learn.iter += self.skipped

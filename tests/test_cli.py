@@ -132,8 +132,8 @@ def test_options_work(trained, tmp_path):
     assert f['perplexity_after'] == f['perplexity_before']
     cfg = json.loads((tmp_path/'m'/'config.json').read_text())
     assert cfg['settings']['epochs'] == 0 and cfg['settings']['seed'] == 42
-    run(*base[:3], *SMALL, '--out', 'm2', '--limit', 30, '--size', 'small', '--epochs', 0, '--lm-epochs', 0, '-q')
-    assert json.loads((tmp_path/'m2'/'config.json').read_text())['settings']['emb_sz'] != cfg['settings']['emb_sz']
+    run(*base[:3], '--out', 'm2', '--limit', 30, '--size', 'small', '--epochs', 0, '--lm-epochs', 0, '-q')
+    assert json.loads((tmp_path/'m2'/'config.json').read_text())['settings']['max_vocab'] == 20_000        # the dial's
 
 def test_folder_and_parts(tmp_path):
     rows = table(60)
