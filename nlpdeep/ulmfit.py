@@ -806,6 +806,7 @@ def save(self: TextClassifier, path, extra: dict | None = None) -> Path:
 def load(cls: TextClassifier, path, say=None):
     "The classifier in a model folder, ready to predict on this machine; an InputError where the folder is not whole, or does not fit here."
     weights, words, cfg = load_folder(path)
+    if 'settings' not in cfg: raise InputError(f'{path} holds a language model, not a classifier: `load_lm` reads it, and `base={str(path)!r}` begins with it')
     self = cls(ULMFiTConfig(**cfg['settings']), say)
     self.words, self.classes, self.info = words, cfg['classes'], cfg['info']
     self.lm = language_model(self.cfg.encoder(len(words)))
@@ -845,8 +846,8 @@ def explain(self: TextClassifier, text: str, label: str | None = None, pieces: i
     toks = tokenize([text], self.cfg.lang)[0]
     spans = word_spans(toks); step = -(-len(spans) // max(pieces, 1))
     spans = [(spans[j][0], spans[min(j + step, len(spans)) - 1][1]) for j in range(0, len(spans), step)]
-    probs = class_probs(self.model, self.words.ids([toks] + [toks[:a] + toks[b:] for a, b in spans]))[:, k].astype(float).clip(1e-6, 1 - 1e-6)
-    odds = np.log(probs / (1 - probs))
+    probs = class_probs(self.model, self.words.ids([toks] + [toks[:a] + toks[b:] for a, b in spans])).astype(float).clip(1e-7)
+    odds = np.log(probs[:, k]) - np.log(np.delete(probs, k, 1).sum(1))
     return Explanation([(detokenize(toks[a:b]), float(odds[0] - o)) for (a, b), o in zip(spans, odds[1:])], self.classes[k])
 
 # %% ../nbs/09_ulmfit.ipynb #e3f65511

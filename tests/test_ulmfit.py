@@ -1,0 +1,223 @@
+"ULMFiT's parts: words and weights that belong together, losses and pools against a reference, checkpoints that cannot be mismatched, bad input."
+import dataclasses, json, math, pickle, shutil
+import numpy as np, pytest, torch
+import torch.nn.functional as F
+from hypothesis import HealthCheck, given, settings, strategies as st
+from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
+from nlpdeep.core import InputError, set_seed
+from nlpdeep.training import LazyLogits, LinearCrossEntropyLoss
+from nlpdeep.ulmfit import (PAD, Classifier, Explanation, Pretrained, SampledLoss, TextClassifier, ULMFiTConfig, Words, align_left, class_probs, concat_pool, detokenize,
+                            ensemble, finetune_lm, generate, load_lm, penalised, perplexity, pretrain, pretrained, save_lm, scale_init, sharpen, take_over, tokenize, wikitext103, word_spans)
+
+quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+TINY = ULMFiTConfig(max_vocab=400, min_freq=1, emb_sz=12, n_hid=16, lm_epochs=1, epochs=1, lm_bs=4, seq_len=12, bs=16)
+GOOD, BAD = 'a warm and funny film', 'a dull and endless film'
+
+@pytest.fixture(scope='module')
+def texts():
+    rng = np.random.default_rng(0)
+    extra = 'story actors music camera ending dialogue colours scenes'.split()
+    t = [f"{(GOOD, BAD)[k % 2]} with {rng.choice(extra)} and {rng.choice(extra)}" for k in range(80)]
+    return t, [('fresh', 'rotten')[k % 2] for k in range(80)]
+
+@pytest.fixture(scope='module')
+def judge(texts): return TextClassifier(dataclasses.replace(TINY, lr=3e-2, lr_all=3e-2, epochs=4)).fit(*texts)
+
+@pytest.fixture(scope='module')
+def lm(texts):
+    words = Words.build(tokenize(texts[0]), 400, 1)
+    set_seed(0)
+    return language_model(AWDLSTMConfig(len(words), emb_sz=12, n_hid=16, n_layers=2)).eval(), words
+
+# -- words and weights
+
+@quick
+@given(st.lists(st.sampled_from('film story zebra ape whale newt music'.split()), max_size=8), st.booleans())
+def test_plus_keeps_every_old_id(new, back):
+    old = Words.build(tokenize([GOOD, BAD]), 400, 1, backwards=back)
+    more = old.plus([new], 5, 1)
+    for t in old.vocab:
+        if t != 'xxfake': assert more.vocab.o2i[t] == old.vocab.o2i[t]
+    assert set(new) <= set(more.vocab) or len(set(new) - set(old.vocab)) > 5
+    assert more.backwards == back and len(set(more.vocab)) == len(more.vocab)
+
+@quick
+@given(st.permutations(range(9, 17)), st.integers(0, 4))
+def test_take_over_scores_old_words_as_before(order, n_new):
+    set_seed(1)
+    old = Words(['xxunk', 'xxpad', 'xxbos', 'xxeos', 'xxfld', 'xxrep', 'xxwrep', 'xxup', 'xxmaj'] + [f'w{k}' for k in range(9, 17)])
+    new = Words(old.vocab[:9] + [f'w{k}' for k in order] + [f'n{k}' for k in range(n_new)])
+    cfg = lambda n: AWDLSTMConfig(n, emb_sz=6, n_hid=8, n_layers=2)
+    a, b = language_model(cfg(len(old))).eval(), language_model(cfg(len(new))).eval()
+    torch.nn.init.normal_(a[1].decoder.bias)
+    take_over(b, a, new.vocab.match(old.vocab))
+    x = torch.tensor([[2, 9, 12, 16, 10]]); y = torch.from_numpy(new.vocab.encode(old.vocab.decode(x[0].tolist())))[None]
+    a.reset(); b.reset()
+    scores = dict(zip(new.vocab, b(y)[0].permute(2, 0, 1)))
+    for t, s in zip(old.vocab, a(x)[0].permute(2, 0, 1)): assert torch.allclose(scores[t], s, atol=1e-5)
+    for k in range(n_new): assert torch.allclose(b[0].encoder.weight[len(old) + k], a[0].encoder.weight.mean(0), atol=1e-6)
+
+def test_backwards_is_the_mirror(lm):
+    model, words = lm
+    back = Words(words.vocab, backwards=True)
+    for a, b in zip(words([GOOD, BAD]), back([GOOD, BAD])): assert a.tolist() == b.tolist()[::-1]
+    out = generate(model, back, 'endless film', n=3, n_words=6, seed=2)
+    assert all(o.endswith('endless film') for o in out) and out == generate(model, back, 'endless film', n=3, n_words=6, seed=2)
+
+# -- pretraining
+
+def test_scale_init_sets_every_layer(lm):
+    model, words = lm
+    m = language_model(AWDLSTMConfig(len(words), emb_sz=12, n_hid=32, n_layers=3))
+    x = torch.randint(9, len(words), (8, 20))
+    scale_init(m, x)
+    h = m[0].encoder(x).detach()
+    for r in m.eval()[0].rnns:
+        w = dict(zip(r._names, r.weights()))
+        assert abs(F.linear(h, w['weight_ih_l0']).std().item() - 1) < 1e-3
+        n = r.module.hidden_size; q = w['weight_hh_l0'][:n]
+        assert torch.allclose(q @ q.t(), torch.eye(n), atol=1e-4) and (w['bias_ih_l0'][n:2*n] == 1).all() and not w['bias_hh_l0'].any()
+        h = r(h)[0].detach()
+
+def test_sampled_loss_is_the_full_one_when_all_words_are_candidates():
+    torch.manual_seed(0)
+    h, w, b, y = torch.randn(40, 8, requires_grad=True), torch.randn(60, 8, requires_grad=True), torch.randn(60), torch.randint(0, 60, (40,))
+    counts = np.arange(60, 0, -1)
+    full = LinearCrossEntropyLoss()(LazyLogits(h, w, b), y)
+    assert torch.allclose(SampledLoss(counts, n=60, top=10)(LazyLogits(h, w, b), y), full)
+    assert torch.allclose(SampledLoss(counts, n=5, top=60)(LazyLogits(h, w, b), y), full)
+    some = SampledLoss(counts, n=10, top=10)
+    losses = torch.stack([some(LazyLogits(h, w, b), y).detach() for _ in range(300)])
+    assert losses.std() > 0 and abs(float(losses.mean() / full) - 1) < .1
+    some(LazyLogits(h, w, b), y).backward(); assert h.grad.abs().sum() > 0 and w.grad.abs().sum() > 0
+
+def test_pretrain_resumes_and_saves(texts, tmp_path):
+    words = Words.build(tokenize(texts[0]), 400, 1)
+    ids = words(texts[0])
+    m, h = pretrain(ids[10:], ids[:10], len(words), TINY, tmp_path/'run.safetensors', every=5)
+    again, _ = pretrain(ids[10:], ids[:10], len(words), TINY, tmp_path/'run.safetensors', every=5)
+    assert h['after'] < h['before'] and torch.equal(m[0].encoder.weight, again[0].encoder.weight)
+    with pytest.raises(InputError, match='another run'): pretrain(ids[10:], ids[:10], len(words), dataclasses.replace(TINY, lm_lr=1e-3), tmp_path/'run.safetensors')
+    save_lm(tmp_path/'lm'/'forwards', m, words, dict(read='toys'))
+    p = pretrained(tmp_path/'lm')
+    assert isinstance(p, Pretrained) and abs(perplexity(p.model(), ids[:10]) / h['after'] - 1) < 1e-2 and p.card == dict(read='toys')
+    begun = TextClassifier(TINY, base=str(tmp_path/'lm')).fit(*texts)
+    assert begun.history['language model']['before'] < .9 * len(begun.words)
+    with pytest.raises(InputError, match='reads backwards; with nlpdeep come'): pretrained('xx', backwards=True)
+    with pytest.raises(InputError, match='reads forwards'): pretrained(tmp_path/'lm'/'forwards', backwards=True)
+    with pytest.raises(InputError, match='language'): TextClassifier(TINY, base=str(tmp_path/'lm'), lang='de').fit(*texts)
+
+def test_lm_folder_is_no_classifier(judge, lm, tmp_path):
+    save_lm(tmp_path/'lm', *lm); judge.save(tmp_path/'judge')
+    with pytest.raises(InputError, match='a classifier, not a language model'): load_lm(tmp_path/'judge')
+    with pytest.raises(InputError, match='a language model, not a classifier'): TextClassifier.load(tmp_path/'lm')
+    (tmp_path/'mine').mkdir(); (tmp_path/'mine'/'a.txt').write_text('x')
+    with pytest.raises(InputError, match='no model'): save_lm(tmp_path/'mine', *lm)
+
+def test_wikitext103_reads_no_code(tmp_path, lm):
+    from fastai.text.all import AWD_LSTM, awd_lstm_lm_config, get_language_model
+    theirs = get_language_model(AWD_LSTM, 30, config=dict(awd_lstm_lm_config, emb_sz=6, n_hid=8, n_layers=2)).eval()
+    torch.save(dict(model=theirs.state_dict(), opt=None), tmp_path/'w.pth'); (tmp_path/'i.pkl').write_bytes(pickle.dumps([f'w{k}' for k in range(30)]))
+    p = wikitext103(tmp_path); x = torch.randint(0, 30, (2, 7)); ours = p.model(); ours.reset(); theirs.reset()
+    assert p.sizes == dict(emb_sz=6, n_hid=8, n_layers=2) and torch.allclose(ours(x)[0], theirs(x)[0], atol=1e-5)
+    class Evil:
+        def __reduce__(self): return (open, (str(tmp_path/'gone'), 'w'))
+    (tmp_path/'i.pkl').write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(InputError, match='open'): wikitext103(tmp_path)
+    assert not (tmp_path/'gone').exists()
+    (tmp_path/'w.pth').unlink()
+    with pytest.raises(InputError, match='.pth'): wikitext103(tmp_path)
+
+# -- writing
+
+@quick
+@given(st.lists(st.floats(-4, 4), min_size=3, max_size=12), st.floats(.05, 1), st.integers(0, 12), st.floats(.2, 3))
+def test_sharpen_keeps_the_likeliest(scores, top_p, top_k, temperature):
+    s = torch.tensor([scores]); p = sharpen(s, temperature, top_k, top_p)
+    assert abs(float(p.sum()) - 1) < 1e-4 and (p[0][s[0] >= s.max() - 1e-6] > 0).any()
+    kept = p[0] > 0
+    assert float(s[0][kept].min()) >= float(s[0][~kept].max() if (~kept).any() else -9) - 1e-6        # nothing likelier was dropped
+    if not top_k and top_p < 1:
+        q = (s / temperature).softmax(-1)[0][kept].sort(descending=True).values
+        assert q[:-1].sum() < top_p + 1e-5                                                            # and no more than needed was kept
+
+def test_generate_refuses_and_repeats(lm):
+    model, words = lm
+    assert generate(model, words, n_words=0, n=2) == ['', '']
+    for kw, match in ((dict(n=0), 'at least 1'), (dict(temperature=-1), 'temperature'), (dict(top_k=-1), 'top_k'), (dict(top_p=0), 'top_p'), (dict(repetition=.5), 'repetition')):
+        with pytest.raises(InputError, match=match): generate(model, words, **kw)
+    assert penalised(torch.tensor([[1., -1.]]), torch.tensor([[True, True]]), 4.).tolist() == [[.25, -4.]]
+
+# -- reading and judging
+
+@quick
+@given(st.lists(st.integers(1, 25), min_size=1, max_size=6), st.integers(1, 9), st.sampled_from(['front', 'behind', 'chunks']), st.integers(0, 5))
+def test_padding_and_neighbours_change_nothing(lens, chunk, how, extra):
+    set_seed(0)
+    clf = Classifier(AWDLSTMConfig.classifier(40, emb_sz=6, n_hid=8, n_layers=2), 3, chunk=chunk).eval()
+    ts, w = [torch.randint(9, 40, (n,)) for n in lens], max(lens) + extra
+    before = lambda n: dict(front=w - n, behind=0, chunks=(w - n) // chunk * chunk)[how]
+    x = torch.stack([F.pad(t, (before(len(t)), w - len(t) - before(len(t))), value=PAD) for t in ts])
+    assert torch.allclose(clf(x), torch.cat([clf(t[None]) for t in ts]), atol=1e-5)
+
+def test_explain(judge, texts):
+    e = judge.explain('a warm and funny film', label='fresh')
+    assert isinstance(e, Explanation) and [t for t, _ in e] == 'A warm and funny film'.split() or [t for t, _ in e] == 'a warm and funny film'.split()
+    other = judge.explain('a warm and funny film', label='rotten')
+    assert np.allclose([w for _, w in e], [-w for _, w in other], atol=1e-3)
+    assert len(judge.explain('warm film ' * 300, pieces=40)) <= 40 and judge.explain('film').label in judge.classes
+    with pytest.raises(InputError, match='lukewarm'): judge.explain('film', label='lukewarm')
+    with pytest.raises(InputError, match='empty'): judge.explain(' ')
+    toks = tokenize(['GOOD!!!! So so so so good A film'])[0]
+    assert [o for a, b in word_spans(toks) for o in toks[a:b]] == toks[1:]
+
+def test_ensemble(judge, texts):
+    p = judge.predict_proba(texts[0][:5])
+    assert np.allclose(ensemble([judge, judge], texts[0][:5]), p)
+    with pytest.raises(InputError, match='at least one'): ensemble([], ['x'])
+    with pytest.raises(InputError, match='other classes'): ensemble([judge, TextClassifier(TINY)], ['x'])
+
+# -- checkpoints and bad input
+
+@pytest.mark.parametrize('name, change, match', [
+    ('model.safetensors', lambda b: b[:len(b) // 2], 'cut short or was edited'), ('model.safetensors', lambda b: b[:-1] + bytes([b[-1] ^ 1]), 'cut short or was edited'),
+    ('vocab.json', lambda b: b.replace(b'"film"', b'"files"'), 'cut short or was edited'), ('tokenizer.json', lambda b: b + b' ', 'cut short or was edited'),
+    ('config.json', lambda b: b[:-30], 'cut short'), ('config.json', lambda b: b.replace(b'"format": 1', b'"format": 9'), 'newer nlpdeep'), ('config.json', lambda b: b.replace(b'fresh', b'stale'), 'edited')])
+def test_a_damaged_checkpoint_is_refused(judge, tmp_path, name, change, match):
+    f = judge.save(tmp_path/'m')/name
+    f.write_bytes(change(f.read_bytes()))
+    with pytest.raises(InputError, match=match): TextClassifier.load(tmp_path/'m')
+
+def test_weights_of_another_vocabulary_are_refused(judge, tmp_path):
+    "Files of two models that are whole, but do not belong together."
+    from nlpdeep.ulmfit import _checksum, _sha256
+    d = judge.save(tmp_path/'m')
+    v = json.loads((d/'vocab.json').read_text())
+    from nlpdeep.numericalization import Vocab
+    Vocab(v['tokens'] + ['another']).save(d/'vocab.json')
+    cfg = json.loads((d/'config.json').read_text()); cfg['sha256']['vocab.json'] = _sha256(d/'vocab.json')
+    (d/'config.json').write_text(json.dumps(dict(cfg, checksum=_checksum(cfg))))
+    with pytest.raises(InputError, match='do not fit'): TextClassifier.load(d)
+
+def test_nothing_is_overwritten_until_the_new_is_whole(judge, tmp_path, monkeypatch):
+    import nlpdeep.ulmfit as u
+    d = judge.save(tmp_path/'m'); before = {f.name: f.read_bytes() for f in d.iterdir()}
+    monkeypatch.setattr(u, 'write_json', lambda *a: (_ for _ in ()).throw(OSError('no room left')))
+    with pytest.raises(OSError): judge.save(d)
+    assert {f.name: f.read_bytes() for f in d.iterdir()} == before and [o.name for o in tmp_path.iterdir()] == ['m']
+
+@pytest.mark.parametrize('texts, labels, match', [([' '] * 20, ['a', 'b'] * 10, 'empty in row'), (['x' * 1_000_001] + ['good'] * 19, ['a', 'b'] * 10, 'characters in row'), (['good'] * 20, ['a'] * 20, 'two classes'),
+                                                  ([None] + ['good'] * 19, ['a', 'b'] * 10, 'missing in row'), (['good'] * 20, ['a'] * 3, '20 training texts and 3 labels')])
+def test_bad_texts(texts, labels, match):
+    with pytest.raises(InputError, match=match): TextClassifier(TINY).fit(texts, labels)
+
+def test_labels_unseen_in_training(judge, texts):
+    with pytest.raises(InputError, match="'lukewarm' is only in the valid part"): TextClassifier(TINY).fit(*texts, valid=(['so so'], ['lukewarm']))
+    with pytest.raises(InputError, match='lukewarm'): judge.evaluate(['so so'], ['lukewarm'])
+
+def test_a_rate_that_diverges(texts):
+    with pytest.raises(InputError, match='Turn the learning rate down'):
+        words = Words.build(tokenize(texts[0]), 400, 1); ids = words(texts[0])
+        finetune_lm(language_model(TINY.encoder(len(words))), ids * 10, ids[:8], dataclasses.replace(TINY, lm_lr=1e4, clip=1e9))
+
+def test_it_learns(judge, texts): assert np.mean([a == b for a, b in zip(judge.predict(texts[0]), texts[1])]) > .9
