@@ -32,5 +32,6 @@ setup(
     extras_require={k: reqs(k) for k in cfg['requirements'] if k != 'install'},
     project_urls={'Repository': repo, 'Issues': f'{repo}/issues'},
     packages=find_packages(include=['nlpdeep', 'nlpdeep.*']),
+    package_data={'nlpdeep': ['pretrained/*.md', 'pretrained/*/*']},
     cmdclass={'build_py': BuildPy},
 )

@@ -260,6 +260,7 @@ _Text = Annotated[str, typer.Option(help='The column that holds the texts.')]
 _Label = Annotated[str, typer.Option(help='The column that holds the labels.')]
 _By = Annotated[Optional[str], _option('A column (film, author) whose rows stay together when parts are drawn.')]
 _Lang = Annotated[Optional[str], _option("Whose words: a language code of spaCy's tokenizer.", 'en')]
+_Base = Annotated[Optional[str], _option('The language model to begin with: en, which ships with nlpdeep, or a folder.', 'random weights')]
 _Out = Annotated[Path, typer.Option(help='The model folder. An older model there is replaced, anything else is left alone.')]
 _Epochs = Annotated[Optional[int], _option('Epochs of the classifier with all layers free.', 'by the dial')]
 _LMEpochs = Annotated[Optional[int], _option('Epochs of the language model.', 'by the dial')]
@@ -288,7 +289,7 @@ def _train(read, out, json_, say, name, **config):
 # %% ../nbs/12_cli.ipynb #509a8251
 @app.command(epilog='Exit code 0: done. 2: something in the input must be mended, and the message says what; nothing was written.')
 def ulmfit(
-    data: _Data = None, text: _Text = 'text', label: _Label = 'label', group: _By = None, lang: _Lang = None,
+    data: _Data = None, text: _Text = 'text', label: _Label = 'label', group: _By = None, lang: _Lang = None, base: _Base = None,
     out: _Out = Path('runs/ulmfit'), json_: Json = None, epochs: _Epochs = None, lm_epochs: _LMEpochs = None, max_vocab: _MaxVocab = None,
     limit: _Limit = None, labels: _Labels = None, seed: Seed = None, size: _Size = None, device: Device = None, quiet: _Quiet = False,
 ):
@@ -307,14 +308,14 @@ def ulmfit(
 
     `nlpdeep ulmfit --data reviews.csv --text review --label stars --out my-model`
 
-    `nlpdeep ulmfit --labels 500 --json few.json --seed 1`
+    `nlpdeep ulmfit --labels 500 --base en --json few.json --seed 1`
     """
     for k, v in (('NLPDEEP_SIZE', size), ('NLPDEEP_DEVICE', device)):
         if v is not None: os.environ[k] = v
     seed = settings().getint('course', 'seed') if seed is None else seed
     read = lambda: thin(_texts(data, text, label, group, seed), limit, labels, seed)
     typer.echo(_train(read, out, json_, None if quiet else typer.echo, 'the movie snippets' if data is None else Path(data).name,
-                      seed=seed, lang=lang, epochs=epochs, lm_epochs=lm_epochs, max_vocab=max_vocab))
+                      seed=seed, lang=lang, base=base, epochs=epochs, lm_epochs=lm_epochs, max_vocab=max_vocab))
 
 # %% ../nbs/12_cli.ipynb #78b2a53d
 @app.command(epilog='Exit code 0: done. 2: the texts or the model folder are not in order, and the message says how.')

@@ -226,9 +226,13 @@ class ULMFiTConfig:
         if self.max_vocab < 100: raise InputError(f'max_vocab is {self.max_vocab}: fewer than 100 words cannot say much')
 
 # %% ../nbs/09_ulmfit.ipynb #6a626441
+_BEGUN = dict(max_vocab=4000, lm_epochs=2, lm_lr=4e-3, lm_drop_mult=.3, epochs=4, lr_div=1.6, drop_mult=.4)   # chosen on the validation part too, for the model that ships
+
 @patch(cls_method=True)
 def sized(cls: ULMFiTConfig, **kw):
     "The settings for the dial's size, from random weights unless `base` says otherwise; `kw` replaces some (None: as it is)."
+    if kw.get('base'):
+        return cls(**(_BEGUN | pick(tiny={}, small=dict(max_vocab=20_000, lm_epochs=4), full=dict(max_vocab=40_000, lm_epochs=8)) | {k: v for k, v in kw.items() if v is not None}))
     base = pick(tiny={}, small=dict(max_vocab=20_000, emb_sz=300, n_hid=600, lm_epochs=10, epochs=6),
                 full=dict(max_vocab=60_000, emb_sz=400, n_hid=1152, n_layers=3, lm_epochs=10, lr_div=2.6, bs=64, lm_bs=128, seq_len=80))
     return cls(**(base | {k: v for k, v in kw.items() if v is not None}))
@@ -471,8 +475,9 @@ def fit_classifier(
     return out
 
 @torch.no_grad()
-def class_probs(model: Classifier, ids, bs: int = 64) -> np.ndarray:
-    "Probabilities (texts, classes), in the order of `ids`; texts of like length are read together."
+def class_probs(model: Classifier, ids, bs: int | None = None) -> np.ndarray:
+    "Probabilities (texts, classes), in the order of `ids`; texts of like length are read together, `bs` at a time (None: 64 on a GPU, 16 on a CPU, whose caches hold no more)."
+    bs = bs or (64 if next(model.parameters()).is_cuda else 16)
     dev, order = next(model.parameters()).device, sorted(range(len(ids)), key=lambda k: -len(ids[k]))
     model.eval(); out = [None] * len(ids)
     for j in range(0, len(order), bs):

@@ -44,6 +44,9 @@ def test_wheel_contents(wheel):
         for f in (ROOT/'nlpdeep').glob('*.py'): assert z.read(f'nlpdeep/{f.name}') == f.read_bytes()
         assert z.read('nlpdeep/settings.ini') == (ROOT/'settings.ini').read_bytes()
         for f in (ROOT/'nbs'/'results').glob('*.json'): assert z.read(f'nlpdeep/results/{f.name}') == f.read_bytes()
+        shipped = [f for f in (ROOT/'nlpdeep'/'pretrained').rglob('*') if f.is_file()]
+        for f in shipped: assert z.read(f'nlpdeep/{f.relative_to(ROOT/"nlpdeep").as_posix()}') == f.read_bytes()
+    assert shipped and sum(f.stat().st_size for f in shipped) < 45e6
     assert not any(n.split('/')[0] in ('tests', 'nbs', 'build') or n.endswith(('.pkl', '.pth', '.ipynb')) for n in names)
     assert any(n.endswith('LICENSE') for n in names) and 'nlpdeep = nlpdeep.cli:main' in entry
     assert meta['Requires-Python'] and any(o.startswith('torch') for o in meta.get_all('Requires-Dist')) and 'dev' in meta.get_all('Provides-Extra')
@@ -63,6 +66,7 @@ def test_command_outside(python, tmp_path):
     assert 'perplexity' in out and 0 <= json.loads((tmp_path/'f.json').read_text())['accuracy'] <= 1
     assert sh(cli, 'classify', '--model', 'model', 'a warm funny film', cwd=tmp_path).split()[0] in ('fresh', 'rotten')
     assert sh(cli, 'generate', '--model', 'model', 'the film', '-n', '1', cwd=tmp_path).lower().startswith('the film')
+    assert sh(python, '-c', "from nlpdeep.ulmfit import pretrained; print(len(pretrained('en').words))", cwd=tmp_path).strip() == '20000'
     assert 'none.csv' in sh(cli, 'ulmfit', '--data', 'none.csv', cwd=tmp_path, code=2)
 
 def test_import_is_quick(tmp_path):

@@ -128,6 +128,13 @@ def test_wikitext103_reads_no_code(tmp_path, lm):
     (tmp_path/'w.pth').unlink()
     with pytest.raises(InputError, match='.pth'): wikitext103(tmp_path)
 
+def test_the_model_that_ships():
+    en = pretrained('en')
+    assert en.sizes['n_layers'] == 2 and not en.words.backwards and en.card['tokens'] > 1e7 and sum(v.numel() for v in en.weights.values()) < 12e6
+    ids = en.words(['This is one of the best films I have ever seen, and the acting is great.', 'I did not like this movie at all: the story is boring and the end makes no sense.'])
+    assert perplexity(en.model(), ids, bs=1) < 80 and (np.concatenate(ids) == 0).sum() == 0
+    assert generate(en.model(), en.words, 'This film is', seed=1)[0].startswith('This film is')
+
 # -- writing
 
 @quick
