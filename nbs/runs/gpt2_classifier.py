@@ -6,11 +6,11 @@
 
 The language model is fine-tuned once, on the texts of the training part without their labels; all runs start from it (kept in the cache). What its lower layers make of each text is
 computed once, too, and shared: minutes of a run are those of its own training. The settings were chosen on the validation part: see SETTINGS. The test part is scored once per run.
-Records: gpt2_classifier.json (config `method`: tfidf, lm), gpt2_classifier_lm.json (perplexity before and after), gpt2_classifier_words.json (explained snippets of the validation part).
+Records: gpt2_classifier.json (config `method`: tfidf, lm), gpt2_classifier_lm.json (perplexity before and after). Memory is the peak of the process so far.
 """
 import argparse, copy, dataclasses, hashlib, json, random, resource, time
 import numpy as np, torch
-from nlpdeep.core import InputError, home, record, results, results_dir, set_seed, write_json
+from nlpdeep.core import InputError, home, record, results, set_seed
 from nlpdeep.corpora import movie_snippets, tfidf_baseline
 from nlpdeep.gpt2 import Pretrained, load_pretrained, matmul_precision, save_pretrained
 from nlpdeep.gpt2_classifier import ClassifierConfig, LastToken, Memo, class_probs, encode, finetune_lm, fit_classifier
