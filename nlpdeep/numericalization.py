@@ -155,7 +155,8 @@ class Numericalize(fastai_data.Numericalize):
         self.vocab = Vocab.build(dsets if count is None else count, self.min_freq, self.max_vocab, self.special_toks)
     def _ids(self, o):
         if self.vocab is None: raise InputError('Numericalize has no vocabulary yet: give it one, or call setup on tokenized texts')
-        return torch.Tensor._make_subclass(fastai_data.TensorText, torch.from_numpy(self.vocab.encode(o)))
+        t = torch.from_numpy(self.vocab.encode(o)); t.__class__ = fastai_data.TensorText   # no second tensor is made
+        return t
     def encodes(self, o): return self._ids(o)
     def decodes(self, o): return L(self.vocab.decode(o))
     def __call__(self, o, split_idx=None, **kwargs):
