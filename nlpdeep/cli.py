@@ -5,8 +5,8 @@ and the manners of a good tool."""
 
 # %% auto #0
 __all__ = ['app', 'Device', 'Seed', 'Json', 'Model', 'BENCHES', 'Group', 'main', 'smooth', 'svg_curve', 'mistakes', 'report',
-           'thin', 'baselines', 'figures_of', 'chance', 'last_screen', 'ulmfit_run', 'ulmfit', 'classify', 'generate',
-           'bench_generate', 'bench_classify', 'find_bench', 'bench', 'doctor']
+           'thin', 'baselines', 'figures_of', 'chance', 'last_screen', 'ulmfit_run', 'ulmfit', 'pretrain', 'classify',
+           'generate', 'bench_generate', 'bench_classify', 'find_bench', 'bench', 'doctor']
 
 # %% ../nbs/12_cli.ipynb #552da5ad
 import html, importlib, json, math, os, random, sys, time
@@ -260,7 +260,7 @@ _Text = Annotated[str, typer.Option(help='The column that holds the texts.')]
 _Label = Annotated[str, typer.Option(help='The column that holds the labels.')]
 _By = Annotated[Optional[str], _option('A column (film, author) whose rows stay together when parts are drawn.')]
 _Lang = Annotated[Optional[str], _option("Whose words: a language code of spaCy's tokenizer.", 'en')]
-_Base = Annotated[Optional[str], _option('The language model to begin with: en, which ships with nlpdeep, or a folder.', 'random weights')]
+_Base = Annotated[Optional[str], _option("The language model to begin with: en, which ships with nlpdeep, or a folder of `nlpdeep pretrain`; '': random weights.", 'en for English')]
 _Out = Annotated[Path, typer.Option(help='The model folder. An older model there is replaced, anything else is left alone.')]
 _Epochs = Annotated[Optional[int], _option('Epochs of the classifier with all layers free.', 'by the dial')]
 _LMEpochs = Annotated[Optional[int], _option('Epochs of the language model.', 'by the dial')]
@@ -308,7 +308,7 @@ def ulmfit(
 
     `nlpdeep ulmfit --data reviews.csv --text review --label stars --out my-model`
 
-    `nlpdeep ulmfit --labels 500 --base en --json few.json --seed 1`
+    `nlpdeep ulmfit --labels 500 --json few.json --seed 1`
     """
     for k, v in (('NLPDEEP_SIZE', size), ('NLPDEEP_DEVICE', device)):
         if v is not None: os.environ[k] = v
@@ -316,6 +316,41 @@ def ulmfit(
     read = lambda: thin(_texts(data, text, label, group, seed), limit, labels, seed)
     typer.echo(_train(read, out, json_, None if quiet else typer.echo, 'the movie snippets' if data is None else Path(data).name,
                       seed=seed, lang=lang, base=base, epochs=epochs, lm_epochs=lm_epochs, max_vocab=max_vocab))
+
+# %% ../nbs/12_cli.ipynb #d61d35af
+_Heap = Annotated[Path, typer.Argument(help='Texts: a folder of .txt files, a .txt file of paragraphs, or a .csv or .tsv.', show_default=False)]
+_Pieces = Annotated[int, typer.Option(help="So many pieces learned by sentencepiece in the place of spaCy's words: for any language; 8000 is a good number.")]
+_Backwards = Annotated[bool, typer.Option('--backwards', help='Read from the last word to the first.')]
+_Begin = Annotated[Optional[str], _option('A language model that reads on, with its words and sizes: a folder, or en.', 'random weights')]
+
+@app.command(epilog='Exit code 0: done. 2: something in the input must be mended, and the message says what.')
+def pretrain(
+    texts: _Heap, out: Annotated[Path, typer.Option(help='The folder for --base; forwards/ or backwards/ is made in it.')] = Path('runs/pretrained'),
+    text: _Text = 'text', lang: _Lang = None, pieces: _Pieces = 0, backwards: _Backwards = False, base: _Begin = None,
+    epochs: Annotated[Optional[int], _option('Passes over the texts.', '1')] = None, max_vocab: _MaxVocab = None,
+    emb_sz: Annotated[Optional[int], _option('Size of a word vector.', '256')] = None, n_hid: Annotated[Optional[int], _option('Size of the hidden layers.', '512')] = None,
+    n_layers: Annotated[Optional[int], _option('LSTM layers.', '2')] = None, source: Annotated[str, typer.Option(help='Where the texts come from and under which licence, for the card.')] = '',
+    seed: Seed = None, device: Device = None, quiet: _Quiet = False,
+):
+    """
+    Teach a language model to read, from random weights, on a heap of text of any language.
+
+    An hour or more for ten million words on a CPU, minutes on a GPU. It keeps a checkpoint beside its result: stopped at any time, the same command goes on.
+
+    Examples:
+
+    `nlpdeep pretrain novels/ --lang fr --out french`, then `nlpdeep ulmfit --data critiques.csv --base french --lang fr`
+
+    `nlpdeep pretrain wiki.txt --lang sw --pieces 8000 --out swahili`
+    """
+    if device is not None: os.environ['NLPDEEP_DEVICE'] = device
+    from nlpdeep.corpora import own_documents
+    from nlpdeep.ulmfit import Log, ULMFiTConfig, pretrain_texts
+    if pieces < 0: raise InputError(f'--pieces cannot be negative, it is {pieces}')
+    cfg = ULMFiTConfig.for_pretraining(seed=settings().getint('course', 'seed') if seed is None else seed, lang=lang, backwards=backwards, base=base, lm_epochs=epochs,
+                                       max_vocab=max_vocab, emb_sz=emb_sz, n_hid=n_hid, n_layers=n_layers)
+    path, h = pretrain_texts(own_documents(texts, text), out, cfg, pieces, dict(source=source) if source else None, log=Log(None if quiet else typer.echo))
+    typer.echo(f"perplexity  {h['before']:,.1f} before, {h['after']:,.1f} after, on documents kept apart\nmodel       {path}\nnext        nlpdeep ulmfit --base {out} --data YOUR.csv")
 
 # %% ../nbs/12_cli.ipynb #78b2a53d
 @app.command(epilog='Exit code 0: done. 2: the texts or the model folder are not in order, and the message says how.')

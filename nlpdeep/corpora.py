@@ -13,7 +13,7 @@ from .core import InputError, atomic, home
 # %% auto #0
 __all__ = ['number_words', 'human_numbers', 'human_number_tokens', 'members', 'unpack', 'from_wheel', 'split_parts',
            'movie_snippets', 'majority_baseline', 'tfidf_baseline', 'imdb', 'wikitext2', 'speeches', 'newsgroups',
-           'own_texts']
+           'own_texts', 'own_documents']
 
 # %% ../nbs/01_corpora.ipynb #0fd9e323
 _ONES = ('one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen').split()
@@ -663,3 +663,19 @@ def own_texts(
     part = part or _deal(path, texts, labels, groups, test, valid, seed)
     if label or path.is_dir(): _check_labels(path, names, labels, part)
     return _frame(texts, labels, part, **(dict(group=groups) if groups else {}))
+
+# %% ../nbs/01_corpora.ipynb #9ecdfe8d
+def own_documents(
+    path,                # a folder: every .txt file below it is a document; a .txt file: every paragraph; a .csv or .tsv: every row of its parts train and unsup
+    text: str = 'text',  # column of the texts
+) -> list[str]:
+    "Documents of yours, without labels; empty ones are left out."
+    path = Path(path).expanduser()
+    if not path.exists(): raise InputError(f'there is no file or folder {_short(path)}')
+    if path.is_dir(): texts = [_utf8(f) for f in sorted(path.rglob('*.txt')) if f.name[0] != '.']
+    elif path.suffix.lower() in ('.csv', '.tsv', '.tab'):
+        _, texts, _, part, _ = _table(path, text, None, None)
+        if part: texts = [t for t, p in zip(texts, part) if p in ('train', 'unsup')]
+    else: texts = re.split(r'\n\s*\n', _utf8(path))
+    if not any(t.strip() for t in texts): raise InputError(f'{_short(path)} has no text: a folder with .txt files is looked for, a .txt file, or a .csv with a column of texts and rows for training')
+    return [t for t in texts if t.strip()]

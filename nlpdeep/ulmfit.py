@@ -21,7 +21,7 @@ from .core import InputError, atomic, device, pick, set_seed, settings, versions
 from .corpora import split_parts
 from .lm_dataloader import LMDataLoader, SortedDataLoader, TokenArray
 from .numericalization import FAKE, SPECIAL_TOKENS, Vocab, take_rows
-from .tokenization import RulesTokenizer, WordTokenizer
+from .tokenization import RulesTokenizer, SubwordTokenizer, WordTokenizer
 from .training import Checkpoint, LazyLogits, LinearCrossEntropyLoss, classifier_learner, linear_cross_entropy, lm_learner
 
 # %% auto #0
@@ -30,7 +30,7 @@ __all__ = ['MAX_CHARS', 'UNK', 'PAD', 'BOS', 'FORMAT', 'check_texts', 'as_frame'
            'lm_loaders', 'finetune_lm', 'sharpen', 'penalised', 'generate', 'align_left', 'concat_pool', 'PoolingHead',
            'Classifier', 'unfreezing', 'class_loader', 'fit_classifier', 'class_probs', 'save_folder', 'can_write',
            'load_folder', 'scale_init', 'SampledLoss', 'pretrain', 'take_over', 'Pretrained', 'save_lm', 'load_lm',
-           'pretrained', 'wikitext103', 'TextClassifier', 'Explanation', 'word_spans', 'ensemble']
+           'pretrained', 'pretrain_texts', 'wikitext103', 'TextClassifier', 'Explanation', 'word_spans', 'ensemble']
 
 # %% ../nbs/09_ulmfit.ipynb #62e1cd4e
 MAX_CHARS = 1_000_000   # a longer text is a mistake more often than a text
@@ -120,41 +120,49 @@ UNK, PAD, BOS = (SPECIAL_TOKENS.index(o) for o in ('xxunk', 'xxpad', 'xxbos'))
 _PROBE = ["Don't it cost $1.00, Mr. O'Neill-Smith? NEVER!!!! so so so so good :) <br /><br />L'été 東京 e.g. U.S. 3/4 #1 \n\n  end"]
 
 @functools.lru_cache(8)
-def _tokenizer(lang): return RulesTokenizer(WordTokenizer(lang))
+def _tokenizer(lang, pieces=None): return RulesTokenizer(SubwordTokenizer(lang, sp_model=pieces) if pieces else WordTokenizer(lang))
 
-def tokenize(texts, lang: str = 'en') -> list[list[str]]:
+def tokenize(
+    texts,
+    lang: str = 'en',              # whose words: a language code of spaCy
+    pieces: bytes | None = None,   # a sentencepiece model, whose pieces take the place of words
+) -> list[list[str]]:
     "Texts to lists of tokens, with the rules and words of chapter 02."
-    return [list(o) for o in _tokenizer(lang)(texts)]
+    toks = [list(o) for o in _tokenizer(lang, pieces)(texts)]
+    return [[t[1:] if t[1:] in SPECIAL_TOKENS else t for t in o] for o in toks] if pieces else toks
 
 class Words:
-    "Texts to numbers and back: a tokenizer and a vocabulary that belong together. `backwards`: each text is read from its end to its beginning."
-    def __init__(self, vocab, lang: str = 'en', backwards: bool = False):
-        self.vocab, self.lang, self.backwards = vocab if isinstance(vocab, Vocab) else Vocab(vocab), lang, backwards
+    "Texts to numbers and back: a tokenizer and a vocabulary that belong together. `backwards`: each text is read from its end to its beginning. `pieces`: a sentencepiece model."
+    def __init__(self, vocab, lang: str = 'en', backwards: bool = False, pieces: bytes | None = None):
+        self.vocab, self.lang, self.backwards, self.pieces = vocab if isinstance(vocab, Vocab) else Vocab(vocab), lang, backwards, pieces
 
     @classmethod
-    def build(cls, tokens, max_vocab: int = 60_000, min_freq: int = 2, lang: str = 'en', backwards: bool = False):
+    def build(cls, tokens, max_vocab: int = 60_000, min_freq: int = 2, lang: str = 'en', backwards: bool = False, pieces: bytes | None = None):
         "The vocabulary of `tokens` (lists of strings)."
-        return cls(Vocab.build(tokens, min_freq, max_vocab), lang, backwards)
+        return cls(Vocab.build(tokens, min_freq, max_vocab), lang, backwards, pieces)
 
     def plus(self, tokens, max_new: int, min_freq: int = 2) -> Words:
-        "These words and, behind them, the most frequent of `tokens` (lists of strings) that are not among them."
-        count = Counter(t for o in tokens for t in o if t not in self.vocab)
+        "These words and, behind them, the most frequent of `tokens` (lists of strings) that are not among them. (Pieces can spell any word: nothing is added to them.)"
+        count = Counter(t for o in tokens for t in o if t not in self.vocab) if not self.pieces else Counter()
         new = [t for t, c in count.most_common(max_new) if c >= min_freq]
-        return Words([t for t in self.vocab.tokens if t != FAKE] + new, self.lang, self.backwards)
+        return Words([t for t in self.vocab.tokens if t != FAKE] + new, self.lang, self.backwards, self.pieces)
 
     def __len__(self): return len(self.vocab)
+    def tokenize(self, texts) -> list[list[str]]: return tokenize(texts, self.lang, self.pieces)
     def ids(self, tokens) -> list:
-        "Arrays of ids, in the order of reading."
+        "Arrays of ids, in the order of reading: `xxbos` first in either direction."
         ids = map(self.vocab.encode, tokens)
-        return [np.ascontiguousarray(o[::-1]) for o in ids] if self.backwards else list(ids)
-    def __call__(self, texts) -> list: return self.ids(tokenize(texts, self.lang))
+        return [np.concatenate([o[:1], o[:0:-1]]) if len(o) and o[0] == BOS else np.ascontiguousarray(o[::-1]) for o in ids] if self.backwards else list(ids)
+    def __call__(self, texts) -> list: return self.ids(self.tokenize(texts))
 
-    def settings(self) -> dict:
-        "What decides how a text is cut, with a hash of the tokens of a nasty sample: a tokenizer that differs in any way here has another hash."
-        h = hashlib.sha256(json.dumps(tokenize(_PROBE, self.lang)).encode()).hexdigest()
-        return dict(kind='words', lang=self.lang, backwards=self.backwards, special=list(SPECIAL_TOKENS), spacy=versions('spacy').get('spacy'), hash=h)
+# %% ../nbs/09_ulmfit.ipynb #b7e8bb75
+@patch
+def settings(self: Words) -> dict:
+    "What decides how a text is cut, with a hash of the tokens of a nasty sample: a tokenizer that differs in any way here has another hash."
+    h, by = hashlib.sha256(json.dumps(self.tokenize(_PROBE)).encode()).hexdigest(), 'sentencepiece' if self.pieces else 'spacy'
+    return {'kind': 'pieces' if self.pieces else 'words', 'lang': self.lang, 'backwards': self.backwards, 'special': list(SPECIAL_TOKENS), by: versions(by).get(by), 'hash': h}
 
-# %% ../nbs/09_ulmfit.ipynb #433ad4fc
+# %% ../nbs/09_ulmfit.ipynb #8fcbc32d
 _CLOSE = set('.,;:!?%)]}…’”') | {"n't", 'n’t'} | {a + b for a in "'’" for b in ('s', 're', 've', 'll', 'd', 'm')}
 _OPEN = set('([{$£€#“‘')
 
@@ -173,8 +181,18 @@ def _marks_undone(toks):
             out.append(how(t)); how = str
     return out
 
-def detokenize(toks) -> str:
+@patch
+def text(self: Words, toks) -> str:
     "Tokens as a readable text."
+    if not self.pieces: return detokenize(toks)
+    out = []
+    for t in toks:
+        if t.startswith('▁') or t in SPECIAL_TOKENS or not out or out[-1] in SPECIAL_TOKENS: out.append(t.removeprefix('▁'))
+        else: out[-1] += t                                # a piece that does not begin a word
+    return ' '.join(o for o in _marks_undone(out) if o)
+
+def detokenize(toks) -> str:
+    "Tokens of words as a readable text."
     s, glue, inside = '', True, {}
     for t in _marks_undone(toks):
         if t in ('"', '``', "''", "'", '`'):             # quotes open and close in turn
@@ -190,7 +208,7 @@ def detokenize(toks) -> str:
 # %% ../nbs/09_ulmfit.ipynb #89081ed3
 @dataclass(frozen=True)
 class ULMFiTConfig:
-    "Everything that decides a run besides the texts. `ULMFiTConfig.sized()` picks by the dial."
+    "Everything that decides a run besides the texts. `ULMFiTConfig.sized()` picks by the dial, and begins with the model that ships."
     seed: int = 42
     base: str = ''                # the language model to begin with: a folder of `save_lm`, or one that ships with nlpdeep; '': none, random weights
     backwards: bool = False       # read every text from its end to its beginning
@@ -208,6 +226,7 @@ class ULMFiTConfig:
     alpha: float = 2.             # ... activation regularisation
     beta: float = 1.              # ... temporal activation regularisation
     epochs: int = 4               # classifier: passes with all layers free (one pass more for each layer freed on the way)
+    min_texts: int = 0            # ... more of them where labels are few, until so many texts were read in these passes (texts read twice count twice)
     lr: float = 1e-2              # ... the head's greatest learning rate in the first pass
     lr_all: float = 8e-3          # ... and once all layers are free
     lr_div: float = 1.            # ... each layer further down learns this many times slower (2.6 in the paper, whose encoder knew much already)
@@ -221,16 +240,17 @@ class ULMFiTConfig:
     def __post_init__(self):
         for k in ('max_vocab', 'emb_sz', 'n_hid', 'n_layers', 'lm_bs', 'seq_len', 'bs', 'n_lin', 'chunk', 'min_freq'):
             if getattr(self, k) < 1: raise InputError(f'{k} must be at least 1, it is {getattr(self, k)}')
-        for k in ('lm_epochs', 'epochs'):
+        for k in ('lm_epochs', 'epochs', 'min_texts'):
             if getattr(self, k) < 0: raise InputError(f'{k} cannot be negative, it is {getattr(self, k)}')
         if self.max_vocab < 100: raise InputError(f'max_vocab is {self.max_vocab}: fewer than 100 words cannot say much')
 
 # %% ../nbs/09_ulmfit.ipynb #6a626441
-_BEGUN = dict(max_vocab=4000, lm_epochs=2, lm_lr=4e-3, lm_drop_mult=.3, epochs=4, lr_div=1.6, drop_mult=.4)   # chosen on the validation part too, for the model that ships
+_BEGUN = dict(max_vocab=4000, lm_epochs=2, lm_lr=4e-3, lm_drop_mult=.3, epochs=4, min_texts=800, lr_div=1.6, drop_mult=.4)   # chosen on the validation part too, for the model that ships
 
 @patch(cls_method=True)
 def sized(cls: ULMFiTConfig, **kw):
-    "The settings for the dial's size, from random weights unless `base` says otherwise; `kw` replaces some (None: as it is)."
+    "The settings for the dial's size; `kw` replaces some (None: as it is). They begin with the English model that ships, where the texts are English; `base=''`: with random weights."
+    if kw.get('base') is None and kw.get('lang') in (None, 'en'): kw['base'] = 'en'
     if kw.get('base'):
         return cls(**(_BEGUN | pick(tiny={}, small=dict(max_vocab=20_000, lm_epochs=4), full=dict(max_vocab=40_000, lm_epochs=8)) | {k: v for k, v in kw.items() if v is not None}))
     base = pick(tiny={}, small=dict(max_vocab=20_000, emb_sz=300, n_hid=600, lm_epochs=10, epochs=6),
@@ -258,6 +278,7 @@ def perplexity(model, ids, bs: int = 16, seq_len: int = 70) -> float:
     x, y = stream(ids, bs)
     dev, loss = next(model.parameters()).device, 0.
     was = model.training; model.eval(); model.reset()
+    model(torch.full((bs, 1), BOS, device=dev))          # a row may begin in mid-text, and there the model has never begun: it is told that a text begins
     for j in range(0, x.shape[1], seq_len):
         out = model(x[:, j:j+seq_len].to(dev))[0]
         loss += F.cross_entropy(out.flatten(0, 1).float(), y[:, j:j+seq_len].reshape(-1).to(dev), reduction='sum').item()
@@ -367,10 +388,10 @@ def generate(
     if n < 1 or n_words < 0: raise InputError(f'n must be at least 1 and n_words at least 0; they are {n} and {n_words}')
     dev, empty = next(model.parameters()).device, not prompt.strip()
     g = torch.Generator(dev).manual_seed(settings().getint('course', 'seed') if seed is None else seed)
-    start = ['xxbos'] if empty else tokenize([prompt], words.lang)[0]
+    start = ['xxbos'] if empty else words.tokenize([prompt])[0]
     if words.backwards: start = ['xxbos'] + start[:0:-1]
     never = [k for k, w in enumerate(words.vocab) if w in SPECIAL_TOKENS and w not in ('xxbos', 'xxmaj', 'xxup') or w == FAKE]
-    free = torch.tensor([w in SPECIAL_TOKENS or not w[:1].isalpha() for w in words.vocab], device=dev)    # may repeat at no cost
+    free = torch.tensor([w in SPECIAL_TOKENS or not w.removeprefix('▁')[:1].isalpha() for w in words.vocab], device=dev)    # may repeat at no cost
     x = torch.from_numpy(words.vocab.encode(start)).to(dev).expand(n, -1)
     written = torch.zeros(n, len(words), dtype=torch.bool, device=dev).scatter_(1, x, True) & ~free
     texts, left = [list(start) for _ in range(n)], [n_words] * n
@@ -386,7 +407,7 @@ def generate(
             if left[k]: texts[k].append(words.vocab[i]); left[k] -= words.vocab[i] not in SPECIAL_TOKENS
         if not any(left): break
     model.reset()
-    return [detokenize(o[::-1] if words.backwards else o) for o in texts]
+    return [words.text(o[::-1] if words.backwards else o) for o in texts]
 
 # %% ../nbs/09_ulmfit.ipynb #f765f73d
 def align_left(x: torch.Tensor, pad: int = PAD):
@@ -468,6 +489,7 @@ def fit_classifier(
     def each_epoch(train_loss, valid_loss, acc):
         out['valid'].append((len(out['train']), valid_loss)); out['accuracy'].append(acc)
         log(f"  epoch {len(out['valid'])}, {step['free']} of {len(step['rates'])} layer groups free: validation accuracy {acc:.1%}")
+    if cfg.epochs: cfg = dataclasses.replace(cfg, epochs=max(cfg.epochs, -(-cfg.min_texts // len(train[0]))))
     for step in unfreezing(cfg):
         learn.freeze_to(len(step['rates']) - step['free'])
         one_cycle(learn, step['epochs'], step['rates'], out['train'], 'classifier', log, each_epoch)
@@ -502,9 +524,10 @@ def save_folder(path, weights: dict, words: Words, config: dict, extra: dict | N
     with atomic(path, folder=True) as d:
         save_file({k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}, d/'model.safetensors', metadata={'format': 'pt'})
         words.vocab.save(d/'vocab.json'); write_json(d/'tokenizer.json', words.settings())
+        if words.pieces: (d/'pieces.model').write_bytes(words.pieces)
         for name, text in (extra or {}).items(): (d/name).write_text(text, encoding='utf-8')
         cfg = dict(format=FORMAT, made_by='nlpdeep', **config, versions=versions(),
-                   sha256={f: _sha256(d/f) for f in ('model.safetensors', 'vocab.json', 'tokenizer.json')})
+                   sha256={f: _sha256(d/f) for f in ('model.safetensors', 'vocab.json', 'tokenizer.json', 'pieces.model') if (d/f).exists()})
         (d/'config.json').write_text(json.dumps(dict(cfg, checksum=_checksum(cfg)), ensure_ascii=False, indent=1) + '\n', encoding='utf-8')
     return path
 
@@ -538,9 +561,10 @@ def load_folder(path) -> tuple[dict, Words, dict]:
                          f'this one reads up to format {FORMAT}: pip install -U nlpdeep')
     if cfg.get('checksum') != _checksum(cfg): raise InputError(f'{path}/config.json was edited after it was saved: undo that, or train anew')
     for f, h in cfg['sha256'].items():
+        if not (path/f).is_file(): raise InputError(f'{path} is no whole model folder, it lacks {f}: copy it again, or train anew')
         if _sha256(path/f) != h: raise InputError(f'{path/f} is cut short or was edited since it was saved: copy it again, or train anew')
     tok = json.loads((path/'tokenizer.json').read_text(encoding='utf-8'))
-    words = Words(Vocab.load(path/'vocab.json'), tok['lang'], tok.get('backwards', False))
+    words = Words(Vocab.load(path/'vocab.json'), tok['lang'], tok.get('backwards', False), (path/'pieces.model').read_bytes() if tok['kind'] == 'pieces' else None)
     if tok['hash'] != (here := words.settings())['hash']:
         diff = ', '.join(f'{k} {tok.get(k)} there, {here.get(k)} here' for k in here if tok.get(k) != here.get(k) and k != 'hash')
         raise InputError(f'{path} was trained on words cut in another way than this installation cuts them '
@@ -604,12 +628,13 @@ def pretrain(
     every: int = 500,        # batches between two checkpoints, and two measurements
     log=None,                # a `Log`; None: silence
     prec: str | None = None, # precision: see `lm_learner`
+    begin=None,              # weights by name, to read on with; None: random ones
 ):                           # the language model, and what `finetune_lm` returns
-    "Stage one: a language model from random weights."
+    "Stage one: a language model, from random weights or from those of an earlier pass."
     set_seed(cfg.seed)
     model = language_model(cfg.encoder(n_words)).to(device())
     train = lm_loaders(docs, valid, cfg)[0]
-    scale_init(model, next(iter(train))[0].to(device()))
+    load_weights(model, begin) if begin else scale_init(model, next(iter(train))[0].to(device()))
     counts = sum(np.bincount(np.asarray(o), minlength=n_words) for o in _pieces(docs))
     cbs = [Checkpoint(path, every)] if path else []
     return model, finetune_lm(model, docs, valid, cfg, log, cbs=cbs, loss_func=SampledLoss(counts), prec=prec, alpha=0, beta=0, wd=.01)
@@ -669,11 +694,65 @@ def pretrained(
     way = 'backwards' if backwards else 'forwards'
     path = next((o for o in (Path(str(home))/f'{name}-{way}', Path(name)/way, Path(name)) if (o/'config.json').is_file()), None)
     if path is None:
-        have = sorted(o.name for o in Path(str(home)).iterdir()) if Path(str(home)).is_dir() else []
+        have = sorted(o.parent.name for o in Path(str(home)).glob('*/config.json'))
         raise InputError(f"there is no language model {name!r} that reads {way}; with nlpdeep come: {', '.join(have) or 'none'}. Or give a folder that `save_lm` wrote, or base='' to begin with random weights")
     out = load_lm(path)
     if out.words.backwards != backwards: raise InputError(f"the model in {path} reads {'backwards' if out.words.backwards else 'forwards'}, and one that reads {way} was asked for")
     return out
+
+# %% ../nbs/09_ulmfit.ipynb #fb83548e
+_READER = dict(max_vocab=20_000, min_freq=2, emb_sz=256, n_hid=512, n_layers=2, lm_epochs=1, lm_lr=4e-3, lm_bs=64, seq_len=64, lm_drop_mult=.1)   # the settings of the model that ships
+
+@patch(cls_method=True)
+def for_pretraining(cls: ULMFiTConfig, **kw):
+    "The settings by which the model that ships was made; `kw` replaces some (None: as it is)."
+    return cls(**(_READER | {k: v for k, v in kw.items() if v is not None}))
+
+def _kept_apart(texts, share, seed):
+    "(Texts to learn from, texts to measure on), none in both."
+    texts = list(dict.fromkeys(check_texts(texts)))
+    if len(texts) < 10: raise InputError(f'{len(texts)} different documents are too few: 10 is the least, and a language is learned from millions of words. One long document? Cut it into paragraphs')
+    np.random.default_rng(seed).shuffle(texts)
+    n = min(max(1, round(share * len(texts))), 1000)
+    return texts[n:], texts[:n]
+
+def _words_for(train, cfg, pieces):
+    "The vocabulary of pretraining and the tokens of `train`."
+    model = None
+    if pieces:
+        sp = SubwordTokenizer(cfg.lang, vocab_sz=pieces); sp.setup(train, rules=RulesTokenizer(sp).rules)
+        model = sp.model
+    toks = tokenize(train, cfg.lang, model)
+    return Words.build(toks, max(cfg.max_vocab, pieces), 1 if pieces else cfg.min_freq, cfg.lang, cfg.backwards, model), toks
+
+# %% ../nbs/09_ulmfit.ipynb #1ee1aa5d
+def pretrain_texts(
+    texts,                    # documents, a list of strings
+    out,                      # a folder: `out/forwards` (or `out/backwards`) is made in it
+    cfg: ULMFiTConfig | None = None,   # see `ULMFiTConfig.for_pretraining`; with a `base`, that model reads on
+    pieces: int = 0,          # 0: spaCy's words of `cfg.lang`; else so many pieces of sentencepiece, for any language
+    card: dict | None = None, # what to note in the folder beside tokens read and perplexity: source, licence, ...
+    share: float = .01,       # of the documents, kept apart to measure on
+    every: int = 500,         # batches between two checkpoints
+    log=None,                 # a `Log`; None: silence
+) -> tuple[Path, dict]:       # the folder for `base=`, and what `finetune_lm` returns
+    "Stage one, from texts to a folder that every `base=` takes."
+    cfg, log = cfg or ULMFiTConfig.for_pretraining(), log or Log(None)
+    way = 'backwards' if cfg.backwards else 'forwards'
+    path = Path(out)/way; can_write(path)
+    train, valid = _kept_apart(texts, share, cfg.seed)
+    base = pretrained(cfg.base, cfg.backwards) if cfg.base else None
+    if base: words, cfg = base.words, dataclasses.replace(cfg, **base.sizes, lang=base.words.lang); toks = words.tokenize(train)
+    else: words, toks = _words_for(train, cfg, pieces)
+    docs, held = words.ids(toks), words.ids(words.tokenize(valid)); n = sum(map(len, docs))
+    if n < 1000: raise InputError(f'{n} tokens are too few to learn a language from')
+    log(f'{n:,} tokens in {len(docs):,} documents, {len(words):,} {"pieces" if words.pieces else "words"}, {way}')
+    mark = hashlib.sha256(json.dumps([dataclasses.asdict(cfg), words.vocab.tokens, n, int(sum(int(o.sum()) for o in docs))]).encode()).hexdigest()[:10]
+    Path(out).mkdir(parents=True, exist_ok=True)
+    model, h = pretrain(docs, held, len(words), cfg, Path(out)/f'{way}-{mark}.ckpt', every, log, begin=base.weights if base else None)
+    read = (base.card.get('tokens', 0) if base else 0) + n * cfg.lm_epochs
+    save_lm(path, model, words, dict(tokens=read, perplexity=dict(kept_apart=h['after'])) | (card or {}))
+    return path, h
 
 # %% ../nbs/09_ulmfit.ipynb #ada8b61e
 class _Plain(pickle.Unpickler):
@@ -704,7 +783,7 @@ def wikitext103(
 class TextClassifier:
     "ULMFiT from texts to labels: `fit`, `predict`, `predict_proba`, `evaluate`, `generate`, `save`, `load`."
     def __init__(self, cfg: ULMFiTConfig | None = None, say=None, **kw):
-        "`cfg`, or the dial's settings with those of `kw` replaced. `say`: a function that gets a line of progress (`print`); None is silent."
+        "`cfg`, or the dial's settings (`ULMFiTConfig.sized`: they begin with the model that ships) with those of `kw` replaced. `say`: a function that gets a line of progress (`print`); None is silent."
         self.cfg, self.log = dataclasses.replace(cfg, **kw) if cfg else ULMFiTConfig.sized(**kw), Log(say)
         self.words = self.lm = self.model = self.base = None
         self.classes, self.history, self.seconds, self.info = [], {}, {}, {}
@@ -745,14 +824,15 @@ class TextClassifier:
 @patch
 def _read(self: TextClassifier, df) -> dict:
     "Tokenize all but the test part; the vocabulary comes from what is trained on, and from the pretrained model; ids by part."
-    df = df[df.part.isin(['train', 'unsup', 'valid'])]
-    toks, part = tokenize(list(df.text), self.cfg.lang), list(df.part)
-    mine = lambda p: [t for t, q in zip(toks, part) if q == p]
-    c, read = self.cfg, mine('train') + mine('unsup')
+    df, c = df[df.part.isin(['train', 'unsup', 'valid'])], self.cfg
     if c.base:
-        self.base = pretrained(c.base, c.backwards)
-        if self.base.words.lang != c.lang: raise InputError(f"the model {c.base!r} knows the language {self.base.words.lang!r}, the texts are {c.lang!r}: base='' begins with random weights")
-        self.cfg = dataclasses.replace(c, **self.base.sizes)
+        self.base = pretrained(c.base, c.backwards); theirs = self.base.words
+        if theirs.lang != c.lang and not theirs.pieces: raise InputError(f"the model {c.base!r} knows the language {theirs.lang!r}, the texts are {c.lang!r}: base='' begins with random weights")
+        self.cfg = dataclasses.replace(c, **self.base.sizes, lang=theirs.lang)
+    toks, part = tokenize(list(df.text), self.cfg.lang, self.base.words.pieces if self.base else None), list(df.part)
+    mine = lambda p: [t for t, q in zip(toks, part) if q == p]
+    read = mine('train') + mine('unsup')
+    if c.base:
         self.words = self.base.words.plus(read, c.max_vocab, c.min_freq)
     else: self.words = Words.build(read, c.max_vocab, c.min_freq, c.lang, c.backwards)
     ids = {p: self.words.ids(mine(p)) for p in ('train', 'unsup', 'valid')}
@@ -833,7 +913,7 @@ class Explanation(list):
         return f'<p>for <b>{html.escape(self.label)}</b>: ' + ' '.join(mark(t, w) for t, w in self) + '</p>'
 
 def word_spans(toks) -> list[tuple]:
-    "Where words begin and end among tokens: a mark such as `xxmaj` and the word it belongs to are one; `xxbos` belongs to none."
+    "Where words begin and end among tokens: a mark such as `xxmaj` and the word (or piece) it belongs to are one; `xxbos` belongs to none."
     out, k = [], 1 if toks and toks[0] == 'xxbos' else 0
     while k < len(toks):
         j = k
@@ -848,12 +928,12 @@ def explain(self: TextClassifier, text: str, label: str | None = None, pieces: i
     whole = self.predict_proba([text], unknown)[0]
     if label is not None and str(label) not in self.classes: raise InputError(f"the model knows the classes {', '.join(map(repr, self.classes))}, not {label!r}")
     k = int(whole.argmax()) if label is None else self.classes.index(str(label))
-    toks = tokenize([text], self.cfg.lang)[0]
+    toks = self.words.tokenize([text])[0]
     spans = word_spans(toks); step = -(-len(spans) // max(pieces, 1))
     spans = [(spans[j][0], spans[min(j + step, len(spans)) - 1][1]) for j in range(0, len(spans), step)]
     probs = class_probs(self.model, self.words.ids([toks] + [toks[:a] + toks[b:] for a, b in spans])).astype(float).clip(1e-7)
     odds = np.log(probs[:, k]) - np.log(np.delete(probs, k, 1).sum(1))
-    return Explanation([(detokenize(toks[a:b]), float(odds[0] - o)) for (a, b), o in zip(spans, odds[1:])], self.classes[k])
+    return Explanation([(self.words.text(toks[a:b]), float(odds[0] - o)) for (a, b), o in zip(spans, odds[1:])], self.classes[k])
 
 # %% ../nbs/09_ulmfit.ipynb #e3f65511
 def ensemble(models, texts, unknown: str = 'refuse') -> np.ndarray:

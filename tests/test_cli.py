@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 from nlpdeep.cli import BENCHES, app
 
-SMALL = ['--lm-epochs', '1', '--epochs', '1', '--max-vocab', '200']
+SMALL = ['--lm-epochs', '1', '--epochs', '1', '--max-vocab', '200', '--base', '']
 
 def table(n=120, seed=0):
     "Rows of (text, label) that are easy to tell apart."
@@ -105,6 +105,25 @@ def test_same_seed_same_model(trained, tmp_path):
     again = json.loads((tmp_path/'f.json').read_text())
     for k in ('accuracy', 'perplexity_after', 'generated', 'valid_accuracy'): assert again[k] == trained[2][k]
 
+def test_pretrain_then_ulmfit(trained, tmp_path):
+    (tmp_path/'heap').mkdir()
+    for k, (t, _) in enumerate(table(60, 1)): (tmp_path/'heap'/f'{k}.txt').write_text(f'{t} {t}')
+    size = ['--emb-sz', 8, '--n-hid', 8, '--n-layers', 1, '--pieces', 80]
+    out = run('pretrain', 'heap', '--out', 'lm', *size)
+    assert 'perplexity' in out and '--base lm' in out and (tmp_path/'lm'/'forwards'/'pieces.model').is_file()
+    out = run('ulmfit', '--data', trained[0]/'own.csv', '--base', 'lm', '--lm-epochs', 1, '--epochs', 1, '--out', 'm', '-q')
+    assert 'perplexity' in out and run('classify', '--model', 'm', 'a warm funny film').split()[0] in ('fresh', 'rotten')
+
+def test_pretrain_refuses(tmp_path):
+    (tmp_path/'a.txt').write_text('short'); (tmp_path/'empty').mkdir()
+    refused('pretrain', 'none', says=['none'])
+    refused('pretrain', 'empty', says=['empty', '.txt'])
+    refused('pretrain', 'a.txt', says=['10 is the least'])
+    refused('pretrain', 'a.txt', '--pieces', -1, says=['--pieces'])
+    refused('pretrain', 'a.txt', '--n-hid', 0, says=['n_hid'])
+    refused('pretrain', 'a.txt', '--base', 'nowhere', says=['10 is the least'])
+    assert not (tmp_path/'runs').exists()
+
 def test_classify(trained):
     m = trained[0]/'model'
     out = run('classify', '--model', m, 'a warm funny film', 'a dull film')
@@ -153,7 +172,7 @@ def test_no_test_part(tmp_path):
 
 def test_help_of_each_command():
     top = run('--help')
-    for c in ('ulmfit', 'classify', 'generate', 'bench', 'doctor'):
+    for c in ('ulmfit', 'pretrain', 'classify', 'generate', 'bench', 'doctor'):
         assert c in top
         out = run(c, '--help')
         assert 'Examples' in out or c == 'doctor'
@@ -298,7 +317,7 @@ def test_other_tokenizer(trained, monkeypatch):
     "A model whose words were cut in another way is refused."
     import nlpdeep.ulmfit as u
     real = u.tokenize
-    monkeypatch.setattr(u, 'tokenize', lambda texts, lang='en': [t + ['more'] for t in real(texts, lang)])
+    monkeypatch.setattr(u, 'tokenize', lambda texts, lang='en', pieces=None: [t + ['more'] for t in real(texts, lang, pieces)])
     refused('classify', '--model', trained[0]/'model', 'a fine film', says=['another way'])
 
 # bench and doctor

@@ -1,5 +1,5 @@
 "ULMFiT's parts: words and weights that belong together, losses and pools against a reference, checkpoints that cannot be mismatched, bad input."
-import dataclasses, json, math, pickle, shutil
+import dataclasses, json, math, pickle, random, shutil
 import numpy as np, pytest, torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -7,7 +7,7 @@ from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
 from nlpdeep.core import InputError, set_seed
 from nlpdeep.training import LazyLogits, LinearCrossEntropyLoss
 from nlpdeep.ulmfit import (PAD, Classifier, Explanation, Pretrained, SampledLoss, TextClassifier, ULMFiTConfig, Words, align_left, class_probs, concat_pool, detokenize,
-                            ensemble, finetune_lm, generate, load_lm, penalised, perplexity, pretrain, pretrained, save_lm, scale_init, sharpen, take_over, tokenize, wikitext103, word_spans)
+                            ensemble, finetune_lm, generate, load_lm, penalised, perplexity, pretrain, pretrain_texts, pretrained, save_lm, scale_init, sharpen, take_over, tokenize, wikitext103, word_spans)
 
 quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 TINY = ULMFiTConfig(max_vocab=400, min_freq=1, emb_sz=12, n_hid=16, lm_epochs=1, epochs=1, lm_bs=4, seq_len=12, bs=16)
@@ -60,7 +60,7 @@ def test_take_over_scores_old_words_as_before(order, n_new):
 def test_backwards_is_the_mirror(lm):
     model, words = lm
     back = Words(words.vocab, backwards=True)
-    for a, b in zip(words([GOOD, BAD]), back([GOOD, BAD])): assert a.tolist() == b.tolist()[::-1]
+    for a, b in zip(words([GOOD, BAD]), back([GOOD, BAD])): assert a[0] == b[0] == 2 and a[1:].tolist() == b[1:].tolist()[::-1]      # xxbos begins either
     out = generate(model, back, 'endless film', n=3, n_words=6, seed=2)
     assert all(o.endswith('endless film') for o in out) and out == generate(model, back, 'endless film', n=3, n_words=6, seed=2)
 
@@ -128,12 +128,45 @@ def test_wikitext103_reads_no_code(tmp_path, lm):
     (tmp_path/'w.pth').unlink()
     with pytest.raises(InputError, match='.pth'): wikitext103(tmp_path)
 
-def test_the_model_that_ships():
-    en = pretrained('en')
-    assert en.sizes['n_layers'] == 2 and not en.words.backwards and en.card['tokens'] > 1e7 and sum(v.numel() for v in en.weights.values()) < 12e6
+@pytest.mark.parametrize('back', (False, True))
+def test_the_model_that_ships(back):
+    en = pretrained('en', backwards=back)
+    assert en.sizes['n_layers'] == 2 and en.words.backwards == back and en.card['tokens'] > 1e7 and sum(v.numel() for v in en.weights.values()) < 12e6
     ids = en.words(['This is one of the best films I have ever seen, and the acting is great.', 'I did not like this movie at all: the story is boring and the end makes no sense.'])
     assert perplexity(en.model(), ids, bs=1) < 80 and (np.concatenate(ids) == 0).sum() == 0
-    assert generate(en.model(), en.words, 'This film is', seed=1)[0].startswith('This film is')
+    text = generate(en.model(), en.words, 'This film is', seed=1)[0]
+    assert text.endswith('This film is') if back else text.startswith('This film is')
+    long = np.concatenate(ids * 40)                                   # rows of it begin in mid-text: the state must not get stuck there
+    assert perplexity(en.model(), [long], bs=16) < 80
+
+def test_the_default_begins_with_it():
+    assert ULMFiTConfig.sized() == TextClassifier().cfg and TextClassifier().cfg.base == 'en' and TextClassifier(backwards=True).cfg.base == 'en'
+    assert TextClassifier(lang='de').cfg.base == TextClassifier(base='').cfg.base == ''
+
+def test_pieces(tmp_path):
+    rng = random.Random(0); texts = [' '.join(rng.choices('это очень хороший фильм и скучный сюжет'.split(), k=30)) for _ in range(60)]
+    cfg = ULMFiTConfig.for_pretraining(emb_sz=8, n_hid=8, n_layers=1, lm_bs=4, seq_len=10, lang='ru')
+    path, h = pretrain_texts(texts, tmp_path, cfg, pieces=60, card=dict(source='made up'))
+    p = load_lm(path)
+    assert p.words.pieces and p.card['source'] == 'made up' and h['after'] < h['before'] and p.words.text(p.words.tokenize([texts[0]])[0]) == texts[0]
+    again, h2 = pretrain_texts(texts, tmp_path, cfg, pieces=60)
+    assert h2['after'] == h['after']
+    other, h3 = pretrain_texts(texts[:50], tmp_path, cfg, pieces=60)                     # other texts: not the old checkpoint
+    assert h3['after'] != h['after']
+    c = TextClassifier(TINY, base=str(tmp_path)).fit(texts, ['a', 'b'] * 30)
+    assert c.words.pieces == load_lm(tmp_path/'forwards').words.pieces and c.cfg.lang == 'ru'
+    back = TextClassifier.load(c.save(tmp_path/'c'))
+    assert np.array_equal(back.predict_proba(texts[:5]), c.predict_proba(texts[:5])) and back.generate('это', seed=1) == c.generate('это', seed=1)
+    (tmp_path/'c'/'pieces.model').write_bytes(b'edited')
+    with pytest.raises(InputError, match='pieces.model'): TextClassifier.load(tmp_path/'c')
+
+def test_pretrain_texts_refuses(tmp_path):
+    with pytest.raises(InputError, match='10 is the least'): pretrain_texts(['a b'] * 40, tmp_path)
+    with pytest.raises(InputError, match='too few'): pretrain_texts([f'a {k}' for k in range(20)], tmp_path)
+    with pytest.raises(InputError, match='row 1'): pretrain_texts(['a', None], tmp_path)
+    (tmp_path/'f').write_text('mine')
+    with pytest.raises(InputError, match='cannot write|is a file'): pretrain_texts([f'a {k}' * 99 for k in range(20)], tmp_path/'f')
+    assert not (tmp_path/'forwards').exists() and (tmp_path/'f').read_text() == 'mine'
 
 # -- writing
 
