@@ -1,18 +1,20 @@
-"""ULMFiT on IMDb at the size that fits two cores (chapter 09a): a language model over all training and unlabelled reviews, then the classifier.
+"""ULMFiT on IMDb at the size that fits two cores (chapter 09a): a language model over all training and unlabelled reviews, then the classifier, in both directions.
 
-    NLPDEEP_DATA=FOLDER python nbs/runs/ulmfit_imdb.py --base FOLDER [--labels 100,500,all] [--seeds 1]
+    NLPDEEP_DATA=FOLDER python nbs/runs/ulmfit_imdb.py [--arms tfidf,forwards,backwards,both] [--labels 100,500,all] [--seeds 1] [--base en] [--prec bf16]
 
 `--base` is a language model of `nbs/runs/pretrain.py`: it has read the 75,000 reviews without a test review among them, so stage two is done and the classifier follows. Two thousand training reviews are kept for validation;
-the test reviews at hand are scored once, at the end of each run. Beside it, TF-IDF with logistic regression on the same labels. Records nbs/results/ulmfit_imdb.json.
+the test reviews at hand are scored once, at the end of each run. Beside it, TF-IDF with logistic regression on the same labels. Records nbs/results/ulmfit_imdb.json, a run at a time; what is recorded is left out.
 """
-import argparse, dataclasses, time
+import argparse, os, time
 import numpy as np
-from nlpdeep.core import record, set_seed
+from nlpdeep.core import home, record, results, results_dir, set_seed
 from nlpdeep.corpora import imdb, tfidf_baseline
 from nlpdeep.ulmfit import Classifier, Log, ULMFiTConfig, class_probs, fit_classifier, language_model, load_weights, pretrained
 
-SETTINGS = dict(epochs=1, lr=1e-2, lr_all=4e-3, lr_div=1.3, drop_mult=.4, bs=32, chunk=72)
+FEW = dict(epochs=4, min_texts=1000, lr=1e-2, lr_all=4e-3, lr_div=1.3, drop_mult=.8, bs=32, chunk=72)   # of five, on validation reviews at 100 labels
+ALL = dict(epochs=1, lr=1e-2, lr_all=4e-3, lr_div=1.3, drop_mult=.4, bs=32, chunk=72)                   # not tuned
 LONGEST = 400    # tokens read of a review, from its end: the verdict mostly stands there
+KEPT = home()/'ulmfit_imdb'
 
 def parts(seed, labels):
     "Training (as many as asked), validation and test reviews, no text in two of them."
@@ -25,26 +27,43 @@ def parts(seed, labels):
         train = train.groupby('label', group_keys=False)[train.columns.tolist()].apply(lambda d: d.sample(per, random_state=seed))
     return dict(train=train, valid=valid, test=test)
 
+def judge(way, labels, seed, ds, y, name):
+    "Probabilities of validation and test reviews."
+    base = pretrained(name, backwards=way == 'backwards')
+    last = lambda o: np.concatenate([o[:1], o[1:LONGEST+1] if way == 'backwards' else o[1:][-LONGEST:]])
+    ids = {p: list(map(last, base.words(list(d.text)))) for p, d in ds.items()}
+    cfg = ULMFiTConfig(seed=seed, **(ALL if labels == 'all' else FEW), **base.sizes)
+    lm = language_model(cfg.encoder(len(base.words))); load_weights(lm, base.weights)
+    set_seed(seed)
+    m = Classifier(cfg.encoder(len(base.words), True), 2, cfg.n_lin, cfg.chunk).load_encoder(lm)
+    fit_classifier(m, (ids['train'], y['train']), (ids['valid'][:300], y['valid'][:300]), cfg, Log(lambda s: print(s, flush=True), bars=False))
+    return {p: class_probs(m, ids[p]) for p in ('valid', 'test')}, base.card.get('tokens')
+
+def run(arm, labels, seed, base):
+    "Accuracies and what else to note; None: what it needs is not there."
+    ds = parts(seed, labels)
+    y = {p: (d.label == 'pos').astype(int).tolist() for p, d in ds.items()}
+    if arm == 'tfidf': return {p: float(np.mean(np.array(tfidf_baseline(ds['train'].text, ds['train'].label, ds[p].text)) == ds[p].label.values)) for p in ('valid', 'test')}, {}
+    file = lambda way, p: KEPT/f'{way}-{labels}-{seed}-{p}.npy'
+    if arm == 'both':
+        if not all(file(w, p).exists() for w in ('forwards', 'backwards') for p in ('valid', 'test')): return None
+        probs, note = {p: (np.load(file('forwards', p)) + np.load(file('backwards', p))) / 2 for p in ('valid', 'test')}, {}
+    else:
+        probs, read = judge(arm, labels, seed, ds, y, base)
+        KEPT.mkdir(parents=True, exist_ok=True); note = dict(longest=LONGEST, base_tokens=read)
+        for p in probs: np.save(file(arm, p), probs[p])
+    return {p: float((probs[p].argmax(1) == np.array(y[p])).mean()) for p in probs}, note
+
 if __name__ == '__main__':
     a = argparse.ArgumentParser()
-    for k, v in dict(base='en', labels='100,500,all', seeds='1').items(): a.add_argument(f'--{k}', default=v)
+    for k, v in dict(arms='tfidf,forwards,backwards,both', labels='100,500,all', seeds='1', base='en', prec='').items(): a.add_argument(f'--{k}', default=v)
     a = a.parse_args()
-    base = pretrained(a.base)
-    cut = lambda ids: [np.concatenate([o[:1], o[1:][-LONGEST:]]) for o in ids]
+    if a.prec: os.environ['NLPDEEP_PRECISION'] = a.prec
+    done = {(o['config']['arm'], o['config']['labels'], o['seed']) for o in (results('ulmfit_imdb') if (results_dir()/'ulmfit_imdb.json').exists() else [])}
     for seed in map(int, a.seeds.split(',')):
         for labels in a.labels.split(','):
-            t, ds = time.time(), parts(seed, labels)
-            y = {p: (d.label == 'pos').astype(int).tolist() for p, d in ds.items()}
-            tfidf = {p: float(np.mean(np.array(tfidf_baseline(ds['train'].text, ds['train'].label, ds[p].text)) == ds[p].label.values)) for p in ('valid', 'test')}
-            record('ulmfit_imdb', tfidf, data='IMDb', seed=seed, minutes=(time.time() - t) / 60, arm='tfidf', labels=labels)
-            print(labels, seed, 'tfidf', tfidf, flush=True)
-            t, ids = time.time(), {p: cut(base.words(list(d.text))) for p, d in ds.items()}
-            cfg = ULMFiTConfig(seed=seed, **SETTINGS, **base.sizes)
-            if labels != 'all': cfg = dataclasses.replace(cfg, epochs=4)
-            lm = language_model(cfg.encoder(len(base.words))); load_weights(lm, base.weights)
-            set_seed(seed)
-            m = Classifier(cfg.encoder(len(base.words), True), 2, cfg.n_lin, cfg.chunk).load_encoder(lm)
-            fit_classifier(m, (ids['train'], y['train']), (ids['valid'][:300], y['valid'][:300]), cfg, Log(lambda s: print(s, flush=True), bars=False))
-            acc = {p: float((class_probs(m, ids[p]).argmax(1) == np.array(y[p])).mean()) for p in ('valid', 'test')}
-            record('ulmfit_imdb', acc, data='IMDb', seed=seed, minutes=(time.time() - t) / 60, arm='ulmfit', labels=labels, longest=LONGEST, base_tokens=base.card.get('tokens'))
-            print(labels, seed, 'ulmfit', acc, f'{(time.time() - t) / 60:.1f} min', flush=True)
+            for arm in a.arms.split(','):
+                t = time.time()
+                if (arm, labels, seed) in done or (out := run(arm, labels, seed, a.base)) is None: continue
+                record('ulmfit_imdb', out[0], data='IMDb', seed=seed, minutes=(time.time() - t) / 60, arm=arm, labels=labels, **out[1])
+                print(arm, labels, seed, out, f'{(time.time() - t) / 60:.1f} min', flush=True)
