@@ -5,8 +5,9 @@ checkpoint that cannot be mismatched, and one class that does the whole way."""
 
 # %% ../nbs/09_ulmfit.ipynb #4966edce
 from __future__ import annotations
-import contextlib, dataclasses, functools, hashlib, html, json, math, os, pickle, tempfile, time
+import contextlib, copy, dataclasses, functools, hashlib, html, json, math, os, pickle, tempfile, time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -496,16 +497,27 @@ def fit_classifier(
     learn.unfreeze()
     return out
 
-@torch.no_grad()
 def class_probs(model: Classifier, ids, bs: int | None = None) -> np.ndarray:
-    "Probabilities (texts, classes), in the order of `ids`; texts of like length are read together, `bs` at a time (None: 64 on a GPU, 16 on a CPU, whose caches hold no more)."
-    bs = bs or (64 if next(model.parameters()).is_cuda else 16)
-    dev, order = next(model.parameters()).device, sorted(range(len(ids)), key=lambda k: -len(ids[k]))
-    model.eval(); out = [None] * len(ids)
-    for j in range(0, len(order), bs):
-        part = order[j:j+bs]
+    """Probabilities (texts, classes), in the order of `ids`. Texts of like length are read together, `bs` at a time (None: 64 on a GPU, 16 on a CPU, whose caches hold no more).
+    On a CPU every thread that PyTorch may use reads batches of its own: a recurrent layer, one short step after the other, gains little from two threads at one step."""
+    w = next(model.parameters())
+    dev, bs, n = w.device, bs or (64 if w.is_cuda else 16), torch.get_num_threads()
+    order = sorted(range(len(ids)), key=lambda k: -len(ids[k]))
+    parts = [order[j:j+bs] for j in range(0, len(order), bs)]
+    def read(part):
+        twin = copy.copy(model)                                                          # the same weights, a state of its own
+        twin._modules = dict(model._modules, encoder=copy.copy(model.encoder))
         x = nn.utils.rnn.pad_sequence([torch.from_numpy(ids[k]) for k in part], batch_first=True, padding_value=PAD).to(dev)
-        for k, p in zip(part, model(x).float().softmax(1).cpu().numpy()): out[k] = p
+        with torch.inference_mode(): return twin(x).float().softmax(1).cpu().numpy()
+    model.eval()
+    if dev.type != 'cpu' or n == 1 or len(parts) < 2: probs = [read(p) for p in parts]
+    else:
+        try:
+            with ThreadPoolExecutor(n, initializer=lambda: torch.set_num_threads(1)) as pool: probs = [*pool.map(read, parts)]
+        finally: torch.set_num_threads(n)                                                # the workers' setting is partly the process's
+    out = [None] * len(ids)
+    for part, p in zip(parts, probs):
+        for k, o in zip(part, p): out[k] = o
     return np.stack(out)
 
 # %% ../nbs/09_ulmfit.ipynb #7b200c3d
