@@ -1,9 +1,10 @@
 """ULMFiT on IMDb at the size that fits two cores (chapter 09a): a language model over all training and unlabelled reviews, then the classifier, in both directions.
 
-    NLPDEEP_DATA=FOLDER python nbs/runs/ulmfit_imdb.py [--arms tfidf,linear,forwards,backwards,both] [--labels 100,500,all] [--seeds 1] [--base en] [--prec bf16]
+    NLPDEEP_DATA=FOLDER python nbs/runs/ulmfit_imdb.py [--arms tfidf,linear,linear_both,forwards,backwards,both] [--labels 100,500,all] [--seeds 1] [--base en] [--prec bf16]
 
 `--base` is a language model of `nbs/runs/pretrain.py`: it has read the 75,000 reviews without a test review among them, so stage two is done and the classifier follows. Two thousand training reviews are kept for validation;
-the test reviews at hand are scored once, at the end of each run. Beside it, TF-IDF with logistic regression on the same labels, and `linear`: logistic regression on the forward encoder's states as they are, averaged over the review. Records nbs/results/ulmfit_imdb.json, a run at a time; what is recorded is left out.
+the test reviews at hand are scored once, at the end of each run. Beside it, TF-IDF with logistic regression on the same labels, and `linear`: logistic regression on the forward encoder's states as they are, averaged over the review
+(`linear_both`: the mean of both directions). Records nbs/results/ulmfit_imdb.json, a run at a time; what is recorded is left out.
 """
 import argparse, os, time
 import numpy as np
@@ -59,22 +60,25 @@ def mean_states(model, ids, bs=16):
         for k, o in zip(part, ((model.read(x) * real).sum(1) / real.sum(1)).numpy()): out[k] = o
     return np.stack(out)
 
-def by_linear(ds, y, name):
-    "Accuracies of a linear classifier on the encoder's averaged states; nothing in the encoder is trained."
-    base, ids = read_words('forwards', ds, name)
-    cfg = ULMFiTConfig(**base.sizes)
-    lm = language_model(cfg.encoder(len(base.words))); load_weights(lm, base.weights)
-    m = Classifier(cfg.encoder(len(base.words), True), 2).load_encoder(lm)
-    x = {p: mean_states(m, ids[p]) for p in ids}
-    fit = make_pipeline(StandardScaler(), LogisticRegression(C=.01, max_iter=1000)).fit(x['train'], y['train'])   # C: of three, on validation reviews
-    return {p: float(fit.score(x[p], y[p])) for p in ('valid', 'test')}, dict(longest=LONGEST, base_tokens=base.card.get('tokens'))
+def by_linear(ds, y, ways, name):
+    "Accuracies of a linear classifier on the encoder's averaged states, the mean over `ways` of reading; nothing in the encoder is trained."
+    probs = {p: 0 for p in ('valid', 'test')}
+    for way in ways:
+        base, ids = read_words(way, ds, name)
+        cfg = ULMFiTConfig(**base.sizes)
+        lm = language_model(cfg.encoder(len(base.words))); load_weights(lm, base.weights)
+        m = Classifier(cfg.encoder(len(base.words), True), 2).load_encoder(lm)
+        x = {p: mean_states(m, ids[p]) for p in ids}
+        fit = make_pipeline(StandardScaler(), LogisticRegression(C=.01, max_iter=1000)).fit(x['train'], y['train'])   # C: of three, on validation reviews
+        for p in probs: probs[p] = probs[p] + fit.predict_proba(x[p])
+    return {p: float((probs[p].argmax(1) == np.array(y[p])).mean()) for p in probs}, dict(longest=LONGEST, base_tokens=base.card.get('tokens'))
 
 def run(arm, labels, seed, base):
     "Accuracies and what else to note; None: what it needs is not there."
     ds = parts(seed, labels)
     y = {p: (d.label == 'pos').astype(int).tolist() for p, d in ds.items()}
     if arm == 'tfidf': return {p: float(np.mean(np.array(tfidf_baseline(ds['train'].text, ds['train'].label, ds[p].text)) == ds[p].label.values)) for p in ('valid', 'test')}, {}
-    if arm == 'linear': return by_linear(ds, y, base)
+    if arm.startswith('linear'): return by_linear(ds, y, ('forwards', 'backwards') if arm == 'linear_both' else ('forwards',), base)
     file = lambda way, p: KEPT/f'{way}-{labels}-{seed}-{p}.npy'
     if arm == 'both':
         if not all(file(w, p).exists() for w in ('forwards', 'backwards') for p in ('valid', 'test')): return None
@@ -87,7 +91,7 @@ def run(arm, labels, seed, base):
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser()
-    for k, v in dict(arms='tfidf,linear,forwards,backwards,both', labels='100,500,all', seeds='1', base='en', prec='').items(): a.add_argument(f'--{k}', default=v)
+    for k, v in dict(arms='tfidf,linear,linear_both,forwards,backwards,both', labels='100,500,all', seeds='1', base='en', prec='').items(): a.add_argument(f'--{k}', default=v)
     a = a.parse_args()
     if a.prec: os.environ['NLPDEEP_PRECISION'] = a.prec
     done = {(o['config']['arm'], o['config']['labels'], o['seed']) for o in (results('ulmfit_imdb') if (results_dir()/'ulmfit_imdb.json').exists() else [])}
