@@ -27,7 +27,7 @@ def cleaned(nb) -> dict:
     clean_nb(nb, allowed_metadata_keys=['language_info'])
     nb = json.loads(json.dumps(nb, default=dict))
     for c in nb['cells']:
-        c.pop('idx_', None)
+        for k in [k for k in c if k.endswith('_')]: del c[k]       # what fastcore notes in memory: no part of the format
         if isinstance(c['source'], str): c['source'] = c['source'].splitlines(True)
     return nb
 

@@ -1,5 +1,6 @@
 "Every notebook runs in a fresh kernel, is saved clean and with outputs, and its module is what it exports."
 import re
+import nbformat
 import pytest
 import notebooks as nbs
 
@@ -14,6 +15,7 @@ def test_runs(path): nbs.execute(path)
 def test_clean(path):
     text = path.read_text(encoding='utf-8')
     assert text == nbs.dumps(nbs.cleaned(nbs.read(path))), f'run: python tests/notebooks.py save {path.stem}'
+    nbformat.validate(nbs.read(path))
     for c in nbs.read(path)['cells']:
         for o in c.get('outputs', []): assert o['output_type'] != 'error' and o.get('name') != 'stderr', ''.join(c['source'])
     assert not re.search(r'/(?:root|home|tmp|work|Users)/[\w.]', text), 'a path of some machine'
