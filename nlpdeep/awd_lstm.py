@@ -99,6 +99,30 @@ class _RawWeights(nn.Module):
         self._flatten()
         return self
 
+# %% ../nbs/07_awd_lstm.ipynb #66cb75ac
+def _onednn(x, w, b=None):
+    "`x @ w.T + b` in 32 bits, by oneDNN."
+    return torch.ops.mkldnn._linear_pointwise(x, w, b, 'none', [], '')
+
+@functools.cache
+def _has_onednn() -> bool:
+    "Has this PyTorch that product, and is it right?"
+    try:
+        x, w = torch.arange(12.).view(3, 4), torch.arange(20.).view(5, 4)
+        return torch.equal(_onednn(x, w), x @ w.t())
+    except (AttributeError, RuntimeError, NotImplementedError, TypeError): return False
+
+def _product(x, w, b=None):
+    "`F.linear(x, w, b)`; where no gradient is wanted and the matrix is large, in 32 bits on a CPU, by oneDNN."
+    plain = torch.is_grad_enabled() or x.device.type != 'cpu' or torch.is_autocast_enabled('cpu') or not x.dtype == w.dtype == torch.float32
+    return F.linear(x, w, b) if plain or w.numel() < 2**16 or not _has_onednn() else _onednn(x, w, b)
+
+def _one_step(x, h, c, wi, wh, bi=None, bh=None):
+    "An LSTM cell. x: (bs, in), h and c: (bs, hid) -> the new h and c"
+    i, f, g, o = (_product(x, wi, bi) + _product(h, wh, bh)).chunk(4, 1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
 # %% ../nbs/07_awd_lstm.ipynb #ded9158b
 class WeightDropout(_RawWeights):
     "An `nn.LSTM`, `nn.GRU` or `nn.RNN` whose weights `layer_names` lose each entry with probability `weight_p` in training."
@@ -121,7 +145,7 @@ class WeightDropout(_RawWeights):
             h = x.new_zeros(m.num_layers * (1 + m.bidirectional), x.shape[0 if m.batch_first else 1], m.hidden_size)
             hx = (h, h) if m.mode == 'LSTM' else h
         if x.shape[m.batch_first] == 1 and not torch.is_grad_enabled() and (m.mode, m.num_layers, m.bidirectional, x.device.type) == ('LSTM', 1, False, 'cpu'):
-            h, c = torch._VF.lstm_cell(x.squeeze(int(m.batch_first)), (hx[0][0], hx[1][0]), *self.dropped())   # one step: no need to put the weights in a kernel's order first
+            h, c = _one_step(x.squeeze(int(m.batch_first)), hx[0][0], hx[1][0], *self.dropped())
             return h.unsqueeze(int(m.batch_first)), (h[None], c[None])
         kernel = getattr(torch._VF, m.mode.lower())     # what nn.LSTM, nn.GRU and nn.RNN call themselves
         out, *state = kernel(x, hx, self.dropped(), m.bias, m.num_layers, m.dropout, self.training, m.bidirectional, m.batch_first)
@@ -288,8 +312,8 @@ class LinearDecoder(nn.Module):
 
     def forward(self, raw):
         "raw: (bs, seq, hid) -> (bs, seq, words), raw, (bs, seq, hid)"
-        out = self.output_dp(raw)
-        return self.decoder(out), raw, out
+        out, lin = self.output_dp(raw), self.decoder
+        return _product(out, lin.weight, lin.bias) if out.shape[1] == 1 else lin(out), raw, out
 
 # %% ../nbs/07_awd_lstm.ipynb #0aab7d4c
 class SequentialRNN(nn.Sequential):
@@ -378,18 +402,6 @@ def plug_into_fastai() -> None:
     _model_meta[AWDLSTM] = _model_meta[AWD_LSTM]
 
 # %% ../nbs/07_awd_lstm.ipynb #f24e6c5c
-def _onednn(x, w, b=None):
-    "`x @ w.T + b` in 32 bits, by oneDNN."
-    return torch.ops.mkldnn._linear_pointwise(x, w, b, 'none', [], '')
-
-@functools.cache
-def _has_onednn() -> bool:
-    "Has this PyTorch that product, and is it right?"
-    try:
-        x, w = torch.arange(12.).view(3, 4), torch.arange(20.).view(5, 4)
-        return torch.equal(_onednn(x, w), x @ w.t())
-    except (AttributeError, RuntimeError, NotImplementedError, TypeError): return False
-
 def _chunk(x, w, b, t, buf=None):
     "Of one chunk: the loss of each position, and the gradient of the scores. x (n, hid), w (words, hid), b (words) or None, t (n); `buf`: memory for the scores (None: oneDNN's)."
     z = _onednn(x, w, b) if buf is None else torch.mm(x, w.t(), out=buf[:len(x)]) if b is None else torch.addmm(b, x, w.t(), out=buf[:len(x)])
@@ -442,7 +454,7 @@ def linear_cross_entropy(
     bias: torch.Tensor | None = None, # (words,)
     ignore_index: int = -100,    # targets that do not count
     reduction: str = 'mean',     # or 'sum'
-    chunk: int = 512,            # positions at a time
+    chunk: int = 768,            # positions at a time
     low: torch.dtype | None = None, # type of the products: bfloat16 or float16 (None: that of `hidden`)
     impl: str | None = None,     # 'ours' or 'torch' (None: the better one here)
 ) -> torch.Tensor:               # the loss, in 32 bits
@@ -466,7 +478,7 @@ def next_word_loss(
     model: SequentialRNN,     # from `language_model`
     x: torch.Tensor,          # (bs, seq) words
     y: torch.Tensor,          # (bs, seq) the words that follow
-    chunk: int = 512,         # positions decoded at a time
+    chunk: int = 768,         # positions decoded at a time
 ):                            # the mean cross-entropy, the raw output, the dropped-out output
     "Decoder and cross-entropy in one, chunk by chunk: the value and gradient of `F.cross_entropy` on the model's scores, without holding all of them."
     raw = model[0](x)

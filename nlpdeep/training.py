@@ -161,7 +161,7 @@ class LazyLogits:
 # %% ../nbs/08_training.ipynb #a64970c1
 class LinearCrossEntropyLoss(CrossEntropyLossFlat):
     "fastai's cross entropy, which for `LazyLogits` never holds all scores."
-    def __init__(self, *args, chunk: int = 512, axis: int = -1, **kwargs):
+    def __init__(self, *args, chunk: int = 768, axis: int = -1, **kwargs):
         super().__init__(*args, axis=axis, **kwargs)
         self.chunk = chunk
     def __call__(self, inp, targ, **kwargs):
@@ -169,6 +169,21 @@ class LinearCrossEntropyLoss(CrossEntropyLossFlat):
         f, targ = self.func, targ.as_subclass(torch.Tensor)
         if f.weight is not None or f.label_smoothing or self.reduction == 'none': return super().__call__(inp.full(), targ, **kwargs)
         return linear_cross_entropy(inp.hidden, inp.weight, targ, inp.bias, f.ignore_index, self.reduction, self.chunk, inp.low)
+
+# %% ../nbs/08_training.ipynb #0c2aa9d4
+@functools.cache
+def _can_pack() -> bool:
+    "Has this PyTorch, on this processor, products in bf16 with weights that were put in order before, and are they right?"
+    try:
+        w, x = torch.arange(20.).view(5, 4).bfloat16(), torch.arange(12.).view(3, 4).bfloat16()
+        return torch.equal(torch.ops.mkldnn._linear_pointwise(x, torch.ops.mkldnn._reorder_linear_weight(w, 3), None, 'none', [], ''), x @ w.t())
+    except (AttributeError, RuntimeError, NotImplementedError, TypeError): return False
+
+def _times(w, n: int):
+    "The function `x -> x @ w.t()` in bf16, for many `x` of `n` rows and one `w`."
+    if not _can_pack(): w = w.t(); return lambda x: x @ w
+    w = torch.ops.mkldnn._reorder_linear_weight(w.contiguous(), n)
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, w, None, 'none', [], '')
 
 # %% ../nbs/08_training.ipynb #92d02cc7
 def _double(w):
@@ -184,9 +199,9 @@ def _forward16(x, h0, c0, wi, wh, bi, bh):
     z = torch.addmm(b, x.view(T*N, I), wi.t()).view(T, N, 4*H)                   # what the inputs say to the gates
     s, h = x.new_empty(T, N, 4*H, dtype=torch.float32), x.new_empty(T + 1, N, H)
     c, tc, out = s.new_empty(T + 1, N, H), s.new_empty(T, N, H), s.new_empty(N, H)
-    h[0], c[0] = h0[0], c0[0]
+    h[0], c[0], recur = h0[0], c0[0], _times(wh, N)
     for t in range(T):
-        i, f, u, o = s[t].copy_(z[t].addmm_(h[t], wh.t())).sigmoid_().view(N, 4, H).unbind(1)
+        i, f, u, o = torch.add(z[t], recur(h[t]), out=s[t]).sigmoid_().view(N, 4, H).unbind(1)
         torch.mul(f, c[t], out=c[t+1]).addcmul_(i, u, value=2).sub_(i)           # c = f*c + i*tanh, tanh = 2u - 1
         torch.mul(c[t+1], 2, out=tc[t]).sigmoid_().mul_(2).sub_(1)               # tanh(c)
         h[t+1] = torch.mul(o, tc[t], out=out)
@@ -207,7 +222,7 @@ class _LSTM16(torch.autograd.Function):
         (T, N, I), H = x.shape, wh.shape[1]
         dz, d, e = x.new_empty(T, N, 4*H), s.new_empty(N, 4*H), s.new_empty(N, 4*H)
         di, df, du, do = d.view(N, 4, H).unbind(1)
-        dh, dc, tmp, back = s.new_empty(N, H), gc[0].float().clone(), s.new_empty(N, H), gh[0].clone()
+        dh, dc, tmp, back, recur = s.new_empty(N, H), gc[0].float().clone(), s.new_empty(N, H), gh[0], _times(wh.t(), N)
         for t in reversed(range(T)):
             i, f, u, o = s[t].view(N, 4, H).unbind(1)
             torch.mul(dh.copy_(go[t]).add_(back), tc[t], out=do)
@@ -215,7 +230,7 @@ class _LSTM16(torch.autograd.Function):
             torch.mul(dc, c[t], out=df)
             torch.mul(torch.mul(dc, 2, out=tmp), i, out=du); torch.mul(tmp, u, out=di).sub_(dc)
             dz[t] = torch.ops.aten.sigmoid_backward.grad_input(d, s[t], grad_input=e)
-            torch.mm(dz[t], wh, out=back); dc.mul_(f)
+            back = recur(dz[t]); dc.mul_(f)
         dz = dz.view(T*N, 4*H)
         db = _double(dz.sum(0, dtype=torch.float32))
         return (dz @ wi).view(T, N, I), back[None], dc[None], _double((dz.t() @ x.view(T*N, I)).float()), _double((dz.t() @ h[:-1].view(T*N, H)).float()), db, db

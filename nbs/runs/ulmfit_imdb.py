@@ -3,7 +3,7 @@
     NLPDEEP_DATA=FOLDER python nbs/runs/ulmfit_imdb.py [--arms tfidf,linear,linear_both,forwards,backwards,both] [--labels 100,500,all] [--seeds 1] [--base en] [--prec bf16]
 
 `--base` is a language model of `nbs/runs/pretrain.py`: it has read the 75,000 reviews without a test review among them, so stage two is done and the classifier follows. Two thousand training reviews are kept for validation;
-the test reviews at hand are scored once, at the end of each run. Beside it, TF-IDF with logistic regression on the same labels, and `linear`: logistic regression on the forward encoder's states as they are, averaged over the review
+the test reviews at hand are scored once, at the end of each run. `forwards_long`, `backwards_long`, `both_long`: twice as much of every review, three passes with all layers free. Beside it, TF-IDF with logistic regression on the same labels, and `linear`: logistic regression on the forward encoder's states as they are, averaged over the review
 (`linear_both`: the mean of both directions). Records nbs/results/ulmfit_imdb.json, a run at a time; what is recorded is left out.
 """
 import argparse, os, time
@@ -18,7 +18,8 @@ from nlpdeep.ulmfit import PAD, Classifier, Log, ULMFiTConfig, class_probs, fit_
 
 FEW = dict(epochs=4, min_texts=1000, lr=1e-2, lr_all=4e-3, lr_div=1.3, drop_mult=.8, bs=32, chunk=72)   # of five, on validation reviews at 100 labels
 ALL = dict(epochs=1, lr=1e-2, lr_all=4e-3, lr_div=1.3, drop_mult=.4, bs=32, chunk=72)                   # not tuned
-LONGEST = 400    # tokens read of a review, from its end: the verdict mostly stands there
+LONG = dict(ALL, epochs=3, drop_mult=.5)                                                                # not tuned either
+LONGEST = 400    # tokens read of a review, from its end: the verdict mostly stands there (twice as many in the `_long` arms)
 KEPT = home()/'ulmfit_imdb'
 
 def parts(seed, labels):
@@ -32,21 +33,22 @@ def parts(seed, labels):
         train = train.groupby('label', group_keys=False)[train.columns.tolist()].apply(lambda d: d.sample(per, random_state=seed))
     return dict(train=train, valid=valid, test=test)
 
-def read_words(way, ds, name):
+def read_words(way, ds, name, longest=LONGEST):
     "The pretrained model, and the last words of every text as ids."
     base = pretrained(name, backwards=way == 'backwards')
-    last = lambda o: np.concatenate([o[:1], o[1:LONGEST+1] if way == 'backwards' else o[1:][-LONGEST:]])
+    last = lambda o: np.concatenate([o[:1], o[1:longest+1] if way == 'backwards' else o[1:][-longest:]])
     return base, {p: list(map(last, base.words(list(d.text)))) for p, d in ds.items()}
 
-def judge(way, labels, seed, ds, y, name):
-    "Probabilities of validation and test reviews."
-    base, ids = read_words(way, ds, name)
-    cfg = ULMFiTConfig(seed=seed, **(ALL if labels == 'all' else FEW), **base.sizes)
+def judge(arm, labels, seed, ds, y, name):
+    "Probabilities of validation and test reviews, and what to note."
+    way, _, long = arm.partition('_'); longest = 2 * LONGEST if long else LONGEST
+    base, ids = read_words(way, ds, name, longest)
+    cfg = ULMFiTConfig(seed=seed, **(FEW if labels != 'all' else LONG if long else ALL), **base.sizes)
     lm = language_model(cfg.encoder(len(base.words))); load_weights(lm, base.weights)
     set_seed(seed)
     m = Classifier(cfg.encoder(len(base.words), True), 2, cfg.n_lin, cfg.chunk).load_encoder(lm)
     fit_classifier(m, (ids['train'], y['train']), (ids['valid'][:300], y['valid'][:300]), cfg, Log(lambda s: print(s, flush=True), bars=False))
-    return {p: class_probs(m, ids[p]) for p in ('valid', 'test')}, base.card.get('tokens')
+    return {p: class_probs(m, ids[p]) for p in ('valid', 'test')}, dict(longest=longest, base_tokens=base.card.get('tokens'))
 
 @torch.inference_mode()
 def mean_states(model, ids, bs=16):
@@ -80,12 +82,13 @@ def run(arm, labels, seed, base):
     if arm == 'tfidf': return {p: float(np.mean(np.array(tfidf_baseline(ds['train'].text, ds['train'].label, ds[p].text)) == ds[p].label.values)) for p in ('valid', 'test')}, {}
     if arm.startswith('linear'): return by_linear(ds, y, ('forwards', 'backwards') if arm == 'linear_both' else ('forwards',), base)
     file = lambda way, p: KEPT/f'{way}-{labels}-{seed}-{p}.npy'
-    if arm == 'both':
-        if not all(file(w, p).exists() for w in ('forwards', 'backwards') for p in ('valid', 'test')): return None
-        probs, note = {p: (np.load(file('forwards', p)) + np.load(file('backwards', p))) / 2 for p in ('valid', 'test')}, {}
+    if arm.startswith('both'):
+        ways = [arm.replace('both', w) for w in ('forwards', 'backwards')]
+        if not all(file(w, p).exists() for w in ways for p in ('valid', 'test')): return None
+        probs, note = {p: sum(np.load(file(w, p)) for w in ways) / 2 for p in ('valid', 'test')}, {}
     else:
-        probs, read = judge(arm, labels, seed, ds, y, base)
-        KEPT.mkdir(parents=True, exist_ok=True); note = dict(longest=LONGEST, base_tokens=read)
+        probs, note = judge(arm, labels, seed, ds, y, base)
+        KEPT.mkdir(parents=True, exist_ok=True)
         for p in probs: np.save(file(arm, p), probs[p])
     return {p: float((probs[p].argmax(1) == np.array(y[p])).mean()) for p in probs}, note
 
