@@ -349,14 +349,17 @@ def named_weights(src) -> dict:
     return {k: out[k] for k in dict.fromkeys(map(_plain, state))}
 
 # %% ../nbs/07_awd_lstm.ipynb #a14cbf11
+def _place(w: torch.Tensor):
+    "Where and how a weight lies in memory: names with the same place are one weight."
+    return (w.data_ptr(), w.shape, w.stride()) if w.numel() and w.data_ptr() else id(w)
+
 def save_weights(model: nn.Module, path) -> Path:
     "Write a model's weights as safetensors, by plain name; a tied weight is written once."
     from safetensors.torch import save_file
     ws, seen = {}, set()
     for n, w in named_weights(model).items():
-        key = (w.data_ptr(), w.shape)
-        if w.numel() and key in seen: continue
-        seen.add(key); ws[n] = w.detach().cpu().contiguous()
+        if _place(w) in seen: continue
+        seen.add(_place(w)); ws[n] = w.detach().cpu().contiguous()
     with atomic(path) as p: save_file(ws, p, metadata={'format': 'pt'})
     return Path(path)
 
@@ -367,7 +370,8 @@ def _read(src):
     from safetensors.torch import load_file
     p = Path(src)
     if p.suffix in ('.pth', '.pt', '.pkl', '.bin'):
-        raise InputError(f'{p.name} is a pickle, which can run code when it is read. If you trust it, pass torch.load(path, weights_only=True)')
+        raise InputError(f"{p.name} is a pickle, which can run code when it is read. If you trust it, pass torch.load(path, weights_only=True); "
+                         "if that refuses (fastai's learn.save adds its optimizer), use fastai.learner.load_model(path, model, None, with_opt=False)")
     if not p.is_file(): raise InputError(f'there is no file {p}')
     try: return load_file(p)
     except SafetensorError as e: raise InputError(f'{p.name} is no whole safetensors file ({e}): copy or save it again') from e
@@ -380,11 +384,13 @@ def load_weights(
 ) -> dict:                    # names: `loaded`, `missing` (kept as they were), `unused`
     "Load weights by name, never by position. Nothing is changed when something does not fit."
     theirs, ours = named_weights(_read(src)), named_weights(model)
-    tied = 'decoder.weight' in ours and ours['decoder.weight'].data_ptr() == ours.get('encoder.weight', ours['decoder.weight'].clone()).data_ptr()
-    if tied and 'encoder.weight' in theirs:
-        same = theirs.setdefault('decoder.weight', theirs['encoder.weight'])
-        if same.shape != theirs['encoder.weight'].shape or not torch.equal(same, theirs['encoder.weight']):
-            raise InputError('decoder and embedding differ there, and are one weight here: build the model with tie_weights=False')
+    one = {}
+    for n, w in ours.items(): one.setdefault(_place(w), []).append(n)      # all names of each weight: a tied one has several
+    for names in one.values():
+        there = [n for n in names if n in theirs]
+        if any(theirs[n].shape != theirs[there[0]].shape or not torch.equal(theirs[n], theirs[there[0]]) for n in there[1:]):
+            raise InputError(f"{' and '.join(there)} differ there, and are one weight here: build the model untied (tie_weights=False)")
+        if there: theirs |= {n: theirs[there[0]] for n in names if n not in theirs}
     bad = [f'{n} is {tuple(theirs[n].shape)} there, {tuple(w.shape)} here' for n, w in ours.items() if n in theirs and theirs[n].shape != w.shape]
     if bad: raise InputError(f"these weights are of a model of other sizes: {'; '.join(bad[:4])}. Compare vocab_sz, emb_sz, n_hid and n_layers")
     found = dict(loaded=[n for n in ours if n in theirs], missing=[n for n in ours if n not in theirs], unused=[n for n in theirs if n not in ours])

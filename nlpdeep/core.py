@@ -231,7 +231,7 @@ def show_results(name: str, by: str | list, metrics=None, fmt='{:.3f}', where=No
     uniq = lambda vals: ', '.join(dict.fromkeys(str(v) for v in vals))
     cap = (f"recorded in {name}.json · data: {uniq(o['data'] for o in runs)} · size: {uniq(o['size'] for o in runs)} · device: {uniq(o['device'] for o in runs)}"
            f" · torch {uniq(o['versions'].get('torch') for o in runs)}, fastai {uniq(o['versions'].get('fastai') for o in runs)}"
-           f" · {uniq(o['date'][:10] for o in runs)} · mean ± standard deviation over seeds")
+           f" · {uniq(o['date'][:10] for o in runs)}" + ' · mean ± standard deviation over seeds' * (len({o['seed'] for o in runs}) > 1))
     src = uniq(v['source'] for v in pub.values())
     display(HTML(df.reset_index().to_html(index=False, border=0) + f'<small>{cap}' + (f' · published: {src}' if src else '') + '</small>'))
 

@@ -112,6 +112,8 @@ def _in_range(arrs, first, vocab_sz):
 # %% ../nbs/04_lm_dataloader.ipynb #1c1322ee
 def _collection(docs):
     "`docs`, unless it is no collection of documents."
+    if isinstance(docs, (np.ndarray, torch.Tensor)) and docs.ndim == 1 and len(docs) and docs.dtype != object:
+        raise InputError(f'the corpus is one row of {len(docs):,} numbers ({docs.dtype}) that does not say where documents begin: give TokenArray(ids, offsets)')
     if hasattr(docs, '__len__') and hasattr(docs, '__getitem__') and not isinstance(docs, (str, bytes)): return docs
     raise InputError(f'{docs!r:.60} is no collection of documents: give a list of arrays of token ids, or a dataset')
 
@@ -129,7 +131,19 @@ class Documents:
         if own: self.arrs = [a.astype(np.int32) for a in self.arrs]
     def __len__(self): return len(self.lens)
     def arrays(self, idxs: np.ndarray) -> list: return list(map(self.arrs.__getitem__, idxs.tolist()))
-    def check(self, a): return a      # done when they were read
+    def check(self, a, vocab_sz=None): return a      # done when they were read
+
+# %% ../nbs/04_lm_dataloader.ipynb #baf032c4
+def _labels(labels):
+    "`labels` as a tensor; one that is missing or no number is refused, by its document."
+    labels = labels if isinstance(labels, (np.ndarray, torch.Tensor)) else list(labels)
+    def number(o):
+        try: return not torch.isnan(torch.as_tensor(o)).any()
+        except (TypeError, ValueError, RuntimeError): return False
+    if number(labels): return torch.as_tensor(labels)
+    for i, o in enumerate(labels):
+        if not number(o): raise InputError(f'the label of document {i} is {o!r:.40}: labels are numbers; leave the document out, or label it')
+    raise InputError('the labels of the documents are not all of one shape: give each the same number of values')
 
 # %% ../nbs/04_lm_dataloader.ipynb #0fff0d14
 class TokenArray:
@@ -146,18 +160,19 @@ class TokenArray:
         if o.ndim != 1 or o.dtype.kind not in 'iu' or not len(o) or o[0] != 0 or o[-1] != len(self.ids) or (o[1:] < o[:-1]).any():
             raise InputError(f'offsets must be whole numbers that rise from 0 to {len(self.ids)}, the number of ids: one for each document and one for the end')
         self.lens = (o[1:] - o[:-1]).astype(np.int64)
-        if labels is not None: self.labels = torch.as_tensor(labels)
+        if labels is not None: self.labels = _labels(labels)
         if labels is not None and len(self.labels) != len(self): raise InputError(f'{len(self.labels)} labels for {len(self)} documents')
     def __len__(self): return len(self.offsets) - 1
     def arrays(self, idxs: np.ndarray) -> list: return [self.ids[s:e] for s, e in zip(self.offsets[idxs].tolist(), self.offsets[idxs + 1].tolist())]
     def __getitem__(self, i):
         if not -len(self) <= i < len(self): raise IndexError(f'document {i} of {len(self)}')
-        x = torch.from_numpy(self.arrays(np.array([i % len(self)]))[0].astype(np.int64)).as_subclass(TensorText)
+        x = torch.from_numpy(self.check(self.arrays(np.array([i % len(self)]))[0]).astype(np.int64)).as_subclass(TensorText)
         return x if self.labels is None else (x, self.labels[i])
-    def check(self, a):
-        "`a`, ids that were just read, unless one is out of range."
-        if _largest(a) < min(self.vocab_sz or 2**31, 2**31): return a
-        raise InputError(f'the corpus holds the id {next(int(o) for o in a.ravel() if not 0 <= o < (self.vocab_sz or 2**31))}; ids run from 0 to {(self.vocab_sz or 2**31) - 1}')
+    def check(self, a, vocab_sz=None):
+        "`a`, ids that were just read, unless one is out of range; of `vocab_sz` and the corpus's own the smaller counts."
+        top = min(self.vocab_sz or 2**31, vocab_sz or 2**31)
+        if _largest(a) < top: return a
+        raise InputError(f'the corpus holds the id {next(int(o) for o in a.ravel() if not 0 <= o < top)}; ids run from 0 to {top - 1}: was it numericalized with this vocabulary?')
 
 # %% ../nbs/04_lm_dataloader.ipynb #4a2910e6
 @patch(cls_method=True)
@@ -168,14 +183,15 @@ def write(cls: TokenArray,
     vocab_sz=None # ids must be below
 ) -> TokenArray:  # the mapped corpus
     "Write documents to `folder`, one at a time, and map them."
-    ends = [0]
+    ends, labels = [0], None if labels is None else _labels(labels)
     with atomic(folder, folder=True) as d:
         with open(d/'ids.bin', 'wb') as f:
             for i, doc in enumerate(docs):
                 a = _array(doc, i); _in_range([a], i, vocab_sz)
                 f.write(a.astype('<i4').tobytes()); ends.append(ends[-1] + len(a))
         np.save(d/'offsets.npy', np.array(ends, np.int64), allow_pickle=False)
-        if labels is not None: np.save(d/'labels.npy', np.asarray(labels), allow_pickle=False)
+        if labels is not None and len(labels) != len(ends) - 1: raise InputError(f'{len(labels)} labels for {len(ends) - 1} documents')
+        if labels is not None: np.save(d/'labels.npy', np.asarray(labels.detach().cpu()), allow_pickle=False)
         write_json(d/'corpus.json', dict(format='nlpdeep corpus 1', documents=len(ends) - 1, tokens=ends[-1], vocab_sz=vocab_sz))
     return cls.open(folder)
 
@@ -201,16 +217,18 @@ def __reduce__(self: TokenArray):
     return (TokenArray.open, (self.folder,)) if self.folder else (TokenArray, (self.ids, self.offsets, self.labels, self.vocab_sz))
 
 # %% ../nbs/04_lm_dataloader.ipynb #c5ca6267
-def _vocab_sz(dataset):
-    "How many tokens the vocabulary of a fastai dataset has; None if it has none."
+def _vocab_sz(dataset, asked=None):
+    "What ids must be below: `asked`, or the size of the dataset's vocabulary where that is known and smaller; None: neither is known."
     vocab = None if isinstance(dataset, (list, tuple, np.ndarray, TokenArray)) else getattr(dataset, 'vocab', None)
     if isinstance(vocab, L): vocab = vocab[0] if len(vocab) and not isinstance(vocab[0], str) else vocab
-    return len(vocab) if isinstance(vocab, (Vocab, list, L)) and len(vocab) else None
+    own = dataset.vocab_sz if isinstance(dataset, TokenArray) else len(vocab) if isinstance(vocab, (Vocab, list, L)) else None
+    return min((o for o in (asked, own) if o), default=None)
 
 def _first(o): return o[0] if isinstance(o, tuple) and o else o
 
 def _doc_type(dataset):
     "The type of a document: of what the dataset holds where that is a tensor; an array becomes a plain tensor, a list of ids a text."
+    if isinstance(dataset, TokenArray): return TensorText
     o = _first(dataset[0]) if len(dataset) else None
     return type(o) if isinstance(o, torch.Tensor) else torch.Tensor if isinstance(o, np.ndarray) else TensorText
 
@@ -247,12 +265,13 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
         backwards: bool = False,  # read each document from its end to its beginning
         rank: int = 0,            # which share of the rows, of `world_size` training processes
         world_size: int = 1,      # see "Several processes" below
-        vocab_sz: int | None = None, # ids must be below (default: the dataset's vocabulary, where it has one)
+        vocab_sz: int | None = None, # ids must be below this, and within the dataset's vocabulary, where it has one
         docs=None,                # the documents, where they have been read already
         **kwargs                  # as for fastai's `TfmdDL`: shuffle, device, pin_memory, after_batch, ...
     ):
         if kwargs.get('batch_size') is not None: bs = kwargs.pop('batch_size')
-        self.backwards, self.world_size, self.vocab_sz = backwards, _count('world_size', world_size), vocab_sz or _vocab_sz(dataset)
+        self.backwards, self.world_size = backwards, _count('world_size', world_size)
+        self.asked_sz, self.vocab_sz = vocab_sz, _vocab_sz(dataset, vocab_sz)
         self.rank = _count('rank', rank, 0)
         if self.rank >= self.world_size: raise InputError(f'rank is {rank} of {world_size} processes: it runs from 0 to {world_size - 1}')
         self.docs = docs if docs is not None else dataset if isinstance(dataset, TokenArray) else Documents(dataset, self.vocab_sz)
@@ -296,7 +315,7 @@ def read_columns(self: LMDataLoader,
     shape = len(rows), stop - start + 1
     out = np.empty(shape, np.int64) if out is None else out[:shape[0] * shape[1]].reshape(shape)
     np.concatenate(parts, out=out.reshape(-1))
-    return torch.from_numpy(self.docs.check(out))
+    return torch.from_numpy(self.docs.check(out, self.vocab_sz))
 
 # %% ../nbs/04_lm_dataloader.ipynb #2d589ca0
 @patch
@@ -351,8 +370,8 @@ def sample(self: LMDataLoader): return TfmdDL.sample(self) if self.num_workers >
 @patch
 def new(self: LMDataLoader, dataset=None, seq_len=None, **kwargs):
     "A loader like this one, for `dataset` (default: the same documents in their first order)."
-    kept = dict(backwards=self.backwards, rank=self.rank, world_size=self.world_size, seq_len=self.seq_len if seq_len is None else seq_len)
-    if dataset is None: kept.update(docs=self.docs, vocab_sz=self.vocab_sz)
+    kept = dict(backwards=self.backwards, rank=self.rank, world_size=self.world_size, seq_len=self.seq_len if seq_len is None else seq_len, vocab_sz=self.asked_sz)
+    if dataset is None and 'vocab_sz' not in kwargs: kept['docs'] = self.docs
     return TfmdDL.new(self, dataset=dataset, **(kept | kwargs))
 
 # %% ../nbs/04_lm_dataloader.ipynb #85b10688
@@ -451,14 +470,14 @@ class SortedDataLoader(_Direct, fastai_data.SortedDL):
         pad_idx: int = 1,        # likewise
         pad: str = 'chunk',      # likewise: see `Padding`; a `before_batch` argument goes before these three
         backwards: bool = False, # read each document from its end to its beginning
-        vocab_sz: int | None = None, # ids must be below (default: the dataset's vocabulary, where it has one)
+        vocab_sz: int | None = None, # ids must be below this, and within the dataset's vocabulary, where it has one
         read=None,               # documents, columns and types, where they have been read already
         num_workers: int = 0,    # processes; 0 is the fastest: a batch costs less than sending it
         **kwargs                 # as for fastai's `TfmdDL`: bs, shuffle, device, before_batch, after_batch, ...
     ):
         for k in ('bs', 'batch_size'):
             if k in kwargs and not (k == 'batch_size' and kwargs[k] is None): kwargs[k] = _count(k, kwargs[k])
-        self.backwards, self.vocab_sz = backwards, vocab_sz or _vocab_sz(dataset)
+        self.backwards, self.asked_sz, self.vocab_sz = backwards, vocab_sz, _vocab_sz(dataset, vocab_sz)
         self.docs, self.columns, self.types = read or self._read(dataset)
         if kwargs.get('before_batch') is None: kwargs['before_batch'] = Padding(pad_idx, seq_len, pad)
         elif self.columns is not None: kwargs['before_batch'] = _padding(kwargs['before_batch']) or kwargs['before_batch']
@@ -466,6 +485,8 @@ class SortedDataLoader(_Direct, fastai_data.SortedDL):
         if res is not None and len(res) != len(dataset): raise InputError(f'res has {len(res)} values for {len(dataset)} documents')
         super().__init__(dataset, sort_func=sort_func, res=res, num_workers=num_workers, **kwargs)
         self.res = np.asarray(self.res)
+        if self.shuffle and self.drop_last and 0 < self.n < self.bs:
+            raise InputError(f'{self.n} documents are fewer than bs={self.bs}, and a last, short batch is dropped, so no batch is left: lower bs to {self.n} or less')
     def _read(self, dataset):
         if isinstance(dataset, TokenArray):
             return dataset, [] if dataset.labels is None else [dataset.labels], [TensorText] + ([] if dataset.labels is None else [torch.Tensor])
@@ -491,7 +512,7 @@ def sample(self: SortedDataLoader): return TfmdDL.sample(self) if self.num_worke
 @patch
 def create_item(self: SortedDataLoader, i):
     if self.columns is None: return self.dataset[i or 0]
-    a = self.docs.arrays(np.array([i or 0]))[0]
+    a = self.docs.check(self.docs.arrays(np.array([i or 0]))[0], self.vocab_sz)
     x = torch.from_numpy((a[::-1] if self.backwards else a).astype(np.int64))
     return (x.as_subclass(self.types[0]), *(c[i or 0].as_subclass(t) for c, t in zip(self.columns, self.types[1:])))
 
@@ -506,14 +527,14 @@ def create_batches(self: SortedDataLoader, samps):
         idx = np.array(chunk, np.int64)
         arrs = self.docs.arrays(idx)
         x, idx = p.fill([a[::-1] for a in arrs] if self.backwards else arrs), torch.from_numpy(idx)
-        self.docs.check(x.numpy())
+        self.docs.check(x.numpy(), self.vocab_sz)
         yield (x.as_subclass(self.types[0]), *(c[idx].as_subclass(t) for c, t in zip(self.columns, self.types[1:])))
 
 @patch
 def new(self: SortedDataLoader, dataset=None, **kwargs):
     "A loader like this one, for `dataset` (default: the same documents)."
-    kept = dict(backwards=self.backwards, sort_func=None if self.sort_func is fastai_data._default_sort else self.sort_func)
-    if dataset is None: kept.update(read=(self.docs, self.columns, self.types), vocab_sz=self.vocab_sz)
+    kept = dict(backwards=self.backwards, vocab_sz=self.asked_sz, sort_func=None if self.sort_func is fastai_data._default_sort else self.sort_func)
+    if dataset is None and 'vocab_sz' not in kwargs: kept['read'] = self.docs, self.columns, self.types
     return fastai_data.SortedDL.new(self, dataset=dataset, **(kept | kwargs))
 
 # %% ../nbs/04_lm_dataloader.ipynb #de60f9bb

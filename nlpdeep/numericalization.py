@@ -178,7 +178,7 @@ def match(self: Vocab,
     old: Sequence, # the vocabulary the weights were trained with: a `Vocab` or a list of tokens
 ) -> np.ndarray:   # (len(self),) int64
     "For each token of this vocabulary the row of `old` to take over; -1 where `old` lacks it. `take_rows` does the taking."
-    place = {t: i for i, t in enumerate(old)}
+    place = {t: i for i, t in enumerate(old if isinstance(old, Vocab) else Vocab(old))}   # a token with two rows is refused
     return np.array([place.get(t, -1) for t in self.tokens], np.int64)
 
 def take_rows(

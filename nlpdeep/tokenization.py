@@ -256,14 +256,15 @@ def chunks_of(t: str) -> list[str]:
 # %% ../nbs/02_tokenization.ipynb #01a17765
 def as_text(o, row='') -> str:
     "A text as `str`. Numbers become their digits, as in fastai; missing values, bytes and other things raise an `InputError` that names `row`."
-    if isinstance(o, (bytes, bytearray)): raise InputError(f"text {row} is bytes: decode it first, as in text.decode('utf-8')")
+    text = 'the text' if row == '' else f'text {row}'
+    if isinstance(o, (bytes, bytearray)): raise InputError(f"{text} is bytes: decode it first, as in text.decode('utf-8')")
     if o is None or type(o).__name__ in ('NAType', 'NaTType') or isinstance(o, numbers.Number) and o != o:
-        raise InputError(f"text {row} is missing ({o}): drop it, or put '' in its place")
-    if not isinstance(o, (str, numbers.Number)): raise InputError(f'text {row} is a {type(o).__name__}, not a str')
+        raise InputError(f"{text} is missing ({o}): drop it, or put '' in its place")
+    if not isinstance(o, (str, numbers.Number)): raise InputError(f'{text} is a {type(o).__name__}, not a str')
     o = str(o)
     try: o.isascii() or o.encode()
     except UnicodeEncodeError as e:
-        raise InputError(f'text {row} holds half a character (a lone surrogate, at {e.start}): it was decoded wrongly; read it again as utf-8') from None
+        raise InputError(f'{text} holds half a character (a lone surrogate, at {e.start}): it was decoded wrongly; read it again as utf-8') from None
     return o
 
 def _texts(items):
@@ -382,7 +383,7 @@ class FastRules:
         if toks and odd: self.odd.put(c, toks)
         if odd: raise NeedsNeighbours
         if len(self.pool) > self.memo.size: self.pool.clear()
-        return tuple([self.pool.setdefault(o, o) for o in toks])   # one string for all occurrences of a token
+        return tuple([self.pool.setdefault(o, o) if len(o) <= Memo.longest else o for o in toks])   # one string for all occurrences of a token
     def doc(self, text: str) -> list[str]:
         "The tokens of one text."
         if not self.words.tables: return _rule_by_rule(self, text)
@@ -490,8 +491,9 @@ def _join_texts(df, cols, mark_fields, na):
             raise InputError(f"row {col.index[gone].tolist()[0]!r} of column {c!r} has no text (and {int(gone.sum()) - 1} rows more): "
                              "drop them (df.dropna), or pass na='' to read them as empty")
         if gone.any(): col = col.astype(object).where(~gone, na)
-        is_bytes = [isinstance(o, bytes) for o in col]
-        if any(is_bytes): raise InputError(f"row {col.index.tolist()[is_bytes.index(True)]!r} of column {c!r} is bytes: decode it first, as in text.decode('utf-8')")
+        row, o = next(((k, o) for k, o in enumerate(col) if not isinstance(o, str) and hasattr(o, '__len__')), (None, None))   # numbers pass
+        what = 'bytes: decode it first' if isinstance(o, (bytes, bytearray)) else f'a {type(o).__name__}, not a text: put the text itself there'
+        if row is not None: raise InputError(f'row {col.index[[row]].tolist()[0]!r} of column {c!r} is {what}')
         col = ' ' * (i > 0) + (f'{FLD} {i + 1} ' if mark_fields else '') + col.astype(str)
         out = col if out is None else out + col
     return out.values
@@ -570,6 +572,9 @@ class _Tokenizer:
         self.rules = _defaults('text_proc_rules', DEFAULT_RULES) if rules is None else rules
         self._one = RulesTokenizer(tok, self.rules, post_rules or [])   # fastai leaves out the post-rules on single texts
     def _tokenize1(self, o): return next(iter(self._one([o])))
+    def __call__(self, o, *args, **kwargs):
+        if not isinstance(o, str) and (isinstance(o, (bytes, bytearray, dict)) or not isinstance(o, Path) and not hasattr(o, '__len__')): o = as_text(o)
+        return super().__call__(o, *args, **kwargs)   # what holds items passes, as in fastai: tokens, the row of a data frame
     @classmethod
     def from_df(cls, text_cols, tok=None, rules=None, sep=' ', post_rules=None, tok_text_col='text', **kwargs):
         "To tokenize `text_cols` of a data frame when the data are set up; `kwargs` go to `tokenize_df` (`n_workers`, `mark_fields`, `na`)."

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from fastai import metrics as fastai_metrics
-from fastai.basics import (Callback, CancelBatchException, CancelEpochException, CancelFitException, CancelValidException, CrossEntropyLossFlat, GetAttr, L,
+from fastai.basics import (Callback, CancelBatchException, CancelEpochException, CancelFitException, CancelStepException, CancelValidException, CrossEntropyLossFlat, GetAttr, L,
                            Optimizer, get_model, num_distrib, rank_distrib, trainable_params)
 from fastai.callback import progress, rnn as fastai_rnn, schedule as fastai_schedule
 from fastai.callback.fp16 import GradScaler, MixedPrecision
@@ -88,6 +88,13 @@ class Precision(MixedPrecision):
     def before_batch(self): self.off(); self.off = _around(self.model, self.autocast)
     def after_pred(self): self.learn.pred = _float(self.pred)
     def after_loss(self): pass
+    def before_step(self):
+        try: super().before_step()
+        except CancelStepException:                                      # an overflow is mended by a smaller scale; below 1 it was none
+            if (scale := self.scaler.get_scale()) >= 1 or hasattr(self.learn, 'lr_finder'): raise
+            bad = [n for n, p in get_model(self.model).named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
+            raise InputError(f"the gradient of {', '.join(bad[:3])} is not finite at any scale of the loss, down to {scale:g} (epoch {self.epoch}, batch {self.iter}). Turn the learning rate down, "
+                             'or use bf16 or fp32; if it comes at the very first batches, look at the data. The weights are those of the last good step') from None
     def after_batch(self): self.off()
     def after_fit(self): self.off()
 
@@ -365,7 +372,7 @@ def find_lr(
     start: float = 1e-5, end: float = 10., # from which rate to which
     steps: int = 100,
     show: bool = True,                     # draw it?
-) -> float:                                # a rate from the steep part of the slope
+) -> float:                                # fastai's `valley`: a rate on the slope, on its cautious side
     "Sweep the learning rate; nothing in `learn` is changed."
     with contextlib.ExitStack() as s:
         s.enter_context(learn.no_logging()); s.enter_context(learn.no_bar())
@@ -637,6 +644,17 @@ def _crc(b) -> int:
     "A checksum of a batch's first tensor."
     return zlib.crc32(b[0].detach().as_subclass(torch.Tensor).cpu().contiguous().numpy().tobytes())
 
+def _data_mark(dl) -> str | None:
+    "A checksum of how many documents a loader has, and of the first, the middle and the last; None where they are not the same twice, or cannot be looked at."
+    flat = lambda o: [x for p in o for x in flat(p)] if isinstance(o, (tuple, list)) else [np.asarray(o.detach().cpu() if torch.is_tensor(o) else o)]
+    def look():
+        ds = getattr(dl, 'dataset', None); n = len(ds)
+        return hashlib.sha256(b''.join(a.dtype.str.encode() + a.tobytes() for k in sorted({0, n // 2, n - 1}) for a in flat(ds[k])) + str(n).encode()).hexdigest()[:12]
+    state = _random_state()
+    try: return one if (one := look()) == look() else None
+    except Exception: return None
+    finally: _set_random_state(state)
+
 # %% ../nbs/08_training.ipynb #f8f1e788
 def _memory(model) -> dict:
     "What modules remember between batches besides their weights: the hidden states."
@@ -661,9 +679,10 @@ class Checkpoint(Callback):
         self,
         path,              # the file
         every: int = 500,  # batches from one writing to the next; it is written after each epoch too
+        also: dict | None = None, # what else must be the same for a run to be the same run, by name: plain values
     ):
         if every < 1: raise InputError(f'every is {every}: a checkpoint can be written every batch at most')
-        self.path, self.every, self.resumed, self.state, self.start, self.skipped = Path(path), every, None, None, None, 0
+        self.path, self.every, self.also, self.resumed, self.state, self.start, self.skipped = Path(path), every, also or {}, None, None, None, 0
         if num_distrib() > 1: self.path = self.path.with_name(f'{self.path.stem}-{rank_distrib()}of{num_distrib()}{self.path.suffix}')
 
     def idle(self) -> bool:
@@ -674,10 +693,11 @@ class Checkpoint(Callback):
         "What must be the same for a run to be the same run."
         scheds = [cb.scheds for cb in self.learn.cbs if isinstance(cb, fastai_schedule.ParamScheduler)]
         curve = lambda f: [np.asarray(f(p)).tolist() for p in (0., .1, .4, 1.)]
-        named = list(get_model(self.model).named_parameters())
+        named, words = list(get_model(self.model).named_parameters()), getattr(self.dls, 'vocab', None) or []
         return {'epochs': self.n_epoch, 'batches per epoch': len(self.dls.train), 'learning rate': [float(h['lr']) for h in self.opt.hypers],
                 'weight decay': [float(h['wd']) for h in self.opt.hypers], 'schedule': [{k: curve(f) for k, f in s.items()} for s in scheds],
-                'shapes of the weights': {n: list(p.shape) for n, p in named}, 'frozen weights': [n for n, p in named if not p.requires_grad]}
+                'shapes of the weights': {n: list(p.shape) for n, p in named}, 'frozen weights': [n for n, p in named if not p.requires_grad],
+                'training data': _data_mark(self.dls.train), 'vocabulary': hashlib.sha256(json.dumps(list(map(str, words))).encode()).hexdigest()[:12], **self.also}
 
 # %% ../nbs/08_training.ipynb #6317d4ce
 @patch

@@ -18,7 +18,7 @@ from fastai.callback import progress, schedule   # they give Learner no_bar and 
 from fastcore.basics import patch
 from torch import nn
 from .awd_lstm import AWDLSTM, AWDLSTMConfig, language_model, load_weights, named_weights
-from .core import InputError, atomic, device, pick, set_seed, settings, versions, write_json
+from .core import InputError, atomic, device, device_report, pick, set_seed, settings, versions, write_json
 from .corpora import split_parts
 from .lm_dataloader import LMDataLoader, SortedDataLoader, TokenArray
 from .numericalization import FAKE, SPECIAL_TOKENS, Vocab, take_rows
@@ -26,12 +26,13 @@ from .tokenization import RulesTokenizer, SubwordTokenizer, WordTokenizer
 from .training import Checkpoint, LazyLogits, LinearCrossEntropyLoss, classifier_learner, linear_cross_entropy, lm_learner
 
 # %% auto #0
-__all__ = ['MAX_CHARS', 'UNK', 'PAD', 'BOS', 'FORMAT', 'check_texts', 'as_frame', 'check_labels', 'tokenize', 'Words',
+__all__ = ['MAX_CHARS', 'UNK', 'PAD', 'BOS', 'PLACES', 'FORMAT', 'check_texts', 'as_frame', 'check_labels', 'tokenize', 'Words',
            'detokenize', 'ULMFiTConfig', 'stream', 'perplexity', 'unigram_perplexity', 'Log', 'Curve', 'one_cycle',
            'lm_loaders', 'finetune_lm', 'sharpen', 'penalised', 'generate', 'align_left', 'concat_pool', 'PoolingHead',
            'Classifier', 'unfreezing', 'class_loader', 'fit_classifier', 'class_probs', 'save_folder', 'can_write',
-           'load_folder', 'scale_init', 'SampledLoss', 'pretrain', 'take_over', 'Pretrained', 'save_lm', 'load_lm',
-           'pretrained', 'pretrain_texts', 'wikitext103', 'TextClassifier', 'Explanation', 'word_spans', 'ensemble']
+           'load_folder', 'scale_init', 'SampledLoss', 'Measure', 'pretrain', 'take_over', 'Pretrained', 'save_lm',
+           'load_lm', 'pretrained', 'pretrain_texts', 'wikitext103', 'TextClassifier', 'Explanation', 'word_spans',
+           'ensemble']
 
 # %% ../nbs/09_ulmfit.ipynb #62e1cd4e
 MAX_CHARS = 1_000_000   # a longer text is a mistake more often than a text
@@ -435,6 +436,7 @@ class PoolingHead(nn.Module):
 # %% ../nbs/09_ulmfit.ipynb #94afb72c
 class Classifier(nn.Module):
     "An encoder, concat pooling, a head: ids (bs, seq), padded on any side, -> scores (bs, classes)."
+    near = 20   # chunks at the end of a batch that gradients reach; what comes before is read and pooled all the same
     def __init__(self, cfg: AWDLSTMConfig, n_classes: int, n_lin: int = 50, chunk: int = 72):
         super().__init__()
         self.chunk, self.pad = chunk, cfg.pad_token
@@ -443,7 +445,10 @@ class Classifier(nn.Module):
     def read(self, x):
         "The encoder's output on texts aligned left, in chunks that hand on the state. (bs, seq) -> (bs, seq, emb)"
         self.encoder.bs = x.shape[0]; self.encoder.reset()
-        return torch.cat([self.encoder(x[:, j:j+self.chunk]) for j in range(0, x.shape[1], self.chunk)], 1)
+        parts, out = x.split(self.chunk, 1), []
+        for k, part in enumerate(parts):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and k >= len(parts) - self.near): out.append(self.encoder(part))
+        return torch.cat(out, 1)
 
     def forward(self, x):
         x, lens = align_left(x, self.pad)
@@ -469,8 +474,11 @@ def unfreezing(cfg: ULMFiTConfig) -> list[dict]:
     steps = [dict(free=f, epochs=1, rates=rates(cfg.lr * (cfg.lr_all / cfg.lr) ** ((f - 1) / (n - 1)))) for f in range(1, n)] if cfg.epochs else []
     return steps + ([dict(free=n, epochs=cfg.epochs, rates=rates(cfg.lr_all))] if cfg.epochs else [])
 
+PLACES = 2**18   # a batch of texts has no more: the longest text times their number
+
 def class_loader(ids, y, bs: int, train: bool = False):
-    "Chapter 04's batches of texts of like length; for training shuffled, else longest first."
+    "Chapter 04's batches of texts of like length; for training shuffled, else longest first. Of a text longer than `PLACES / bs` tokens the last ones stay, in the order of reading."
+    ids = [o if len(o) <= PLACES // bs else np.concatenate([o[:1], o[1 - PLACES // bs:]]) for o in ids]
     bs = min(bs, max(4, len(ids) // 16)) if train else bs
     last_alone = train and len(ids) % bs == 1   # batch norm needs two
     return SortedDataLoader(list(zip(ids, map(int, y))), bs=bs, shuffle=train, drop_last=last_alone, pad_idx=PAD, pad='end')
@@ -481,29 +489,32 @@ def fit_classifier(
     train: tuple, valid: tuple,   # (texts as arrays of ids, class numbers)
     cfg: ULMFiTConfig,
     log=None,                     # a `Log`; None: silence
+    cbs=(),                       # more callbacks for every pass; or a function of its number, from 0: a `Checkpoint` needs a file for each
+    **kwargs                      # for `classifier_learner`: `prec`, say
 ) -> dict:                        # loss and accuracy per epoch on the validation texts, the training loss of every step
     "Stage three: gradual unfreezing, one cycle per pass."
     log, out = log or Log(None), dict(train=[], valid=[], accuracy=[])
     set_seed(cfg.seed); model.to(device())
     dls = DataLoaders(class_loader(*train, cfg.bs, True), class_loader(*valid, 2 * cfg.bs), device=torch.device(device()))
-    learn = classifier_learner(dls, model, accuracy, clip=cfg.clip, splitter=Classifier.groups, moms=(.8, .7, .8), wd=cfg.wd)
+    learn = classifier_learner(dls, model, accuracy, clip=cfg.clip, splitter=Classifier.groups, moms=(.8, .7, .8), wd=cfg.wd, **kwargs)
     def each_epoch(train_loss, valid_loss, acc):
         out['valid'].append((len(out['train']), valid_loss)); out['accuracy'].append(acc)
         log(f"  epoch {len(out['valid'])}, {step['free']} of {len(step['rates'])} layer groups free: validation accuracy {acc:.1%}")
     if cfg.epochs: cfg = dataclasses.replace(cfg, epochs=max(cfg.epochs, -(-cfg.min_texts // len(train[0]))))
-    for step in unfreezing(cfg):
+    for k, step in enumerate(unfreezing(cfg)):
         learn.freeze_to(len(step['rates']) - step['free'])
-        one_cycle(learn, step['epochs'], step['rates'], out['train'], 'classifier', log, each_epoch)
+        one_cycle(learn, step['epochs'], step['rates'], out['train'], 'classifier', log, each_epoch, cbs(k) if callable(cbs) else cbs)
     learn.unfreeze()
     return out
 
 def class_probs(model: Classifier, ids, bs: int | None = None) -> np.ndarray:
-    """Probabilities (texts, classes), in the order of `ids`. Texts of like length are read together, `bs` at a time (None: 64 on a GPU, 16 on a CPU, whose caches hold no more).
+    """Probabilities (texts, classes), in the order of `ids`. Texts of like length are read together, `bs` at a time (None: 64 on a GPU, 16 on a CPU, whose caches hold no more), very long ones fewer.
     On a CPU every thread that PyTorch may use reads batches of its own: a recurrent layer, one short step after the other, gains little from two threads at one step."""
     w = next(model.parameters())
     dev, bs, n = w.device, bs or (64 if w.is_cuda else 16), torch.get_num_threads()
     order = sorted(range(len(ids)), key=lambda k: -len(ids[k]))
-    parts = [order[j:j+bs] for j in range(0, len(order), bs)]
+    parts, j = [], 0
+    while j < len(order): parts.append(order[j:j + max(1, min(bs, PLACES // max(len(ids[order[j]]), 1)))]); j += len(parts[-1])
     def read(part):
         twin = copy.copy(model)                                                          # the same weights, a state of its own
         twin._modules = dict(model._modules, encoder=copy.copy(model.encoder))
@@ -630,6 +641,31 @@ class SampledLoss(LinearCrossEntropyLoss):
         c, log_pi = (o.to(y.device) for o in self.candidates(y.cpu()))
         return linear_cross_entropy(inp.hidden, inp.weight[c], torch.searchsorted(c, y), inp.bias[c] - log_pi, chunk=self.chunk, low=inp.low)
 
+# %% ../nbs/09_ulmfit.ipynb #9d7a9f24
+class Measure(Callback):
+    "Every `every` steps: the perplexity on `valid`, with tokens read and minutes gone, in `points`. They are kept in `file`, so that a run that goes on after a break has all of them."
+    order, run_valid = 110, False   # after `Checkpoint`
+    def __init__(self, valid, every: int, file=None): self.valid, self.every, self.file, self.points = valid, every, file and Path(file), []
+    def before_fit(self):
+        cp = getattr(self.learn, 'checkpoint', None)
+        at = cp.resumed[0] * len(self.dls.train) + cp.resumed[1] if cp and cp.resumed else 0
+        old = json.loads(self.file.read_text()) if at and self.file and self.file.exists() else []
+        self.points = [o for o in old if o['step'] <= at]
+        self.begin = time.monotonic() - 60 * (self.points[-1]['minutes'] if self.points else 0)
+    def after_batch(self):
+        step, enc = self.epoch * self.n_iter + self.iter + 1, self.model[0]
+        if step % self.every: return
+        kept = enc.hidden, enc.bs
+        self.points.append(dict(step=step, tokens=step * self.yb[0].shape[0] * self.dls.train.seq_len, perplexity=perplexity(self.model, self.valid), minutes=(time.monotonic() - self.begin) / 60))
+        enc.hidden, enc.bs = kept
+        if self.file: write_json(self.file, self.points)
+
+def _hash(weights: dict) -> str:
+    "A few digits that depend on all weights."
+    h = hashlib.sha256()
+    for k in sorted(weights): h.update(k.encode()); h.update(weights[k].detach().float().cpu().contiguous().numpy().tobytes())
+    return h.hexdigest()[:12]
+
 # %% ../nbs/09_ulmfit.ipynb #468ed6ad
 def pretrain(
     docs,                    # arrays of ids in the order of reading: a list, or a `TokenArray`
@@ -641,15 +677,17 @@ def pretrain(
     log=None,                # a `Log`; None: silence
     prec: str | None = None, # precision: see `lm_learner`
     begin=None,              # weights by name, to read on with; None: random ones
-):                           # the language model, and what `finetune_lm` returns
+):                           # the language model, and what `finetune_lm` returns; `curve`: perplexity on the way
     "Stage one: a language model, from random weights or from those of an earlier pass."
     set_seed(cfg.seed)
     model = language_model(cfg.encoder(n_words)).to(device())
     train = lm_loaders(docs, valid, cfg)[0]
     load_weights(model, begin) if begin else scale_init(model, next(iter(train))[0].to(device()))
     counts = sum(np.bincount(np.asarray(o), minlength=n_words) for o in _pieces(docs))
-    cbs = [Checkpoint(path, every)] if path else []
-    return model, finetune_lm(model, docs, valid, cfg, log, cbs=cbs, loss_func=SampledLoss(counts), prec=prec, alpha=0, beta=0, wd=.01)
+    look = Measure(valid, every, Path(path).with_suffix('.curve.json') if path else None)
+    cbs = [Checkpoint(path, every, also=dict(seed=cfg.seed, **{'first weights': _hash(begin) if begin else 'random'})), look] if path else [look]
+    out = finetune_lm(model, docs, valid, cfg, log, cbs=cbs, loss_func=SampledLoss(counts), prec=prec, alpha=0, beta=0, wd=.01)
+    return model, out | dict(curve=look.points)
 
 def _pieces(docs):
     "The documents, one by one."
@@ -759,11 +797,12 @@ def pretrain_texts(
     docs, held = words.ids(toks), words.ids(words.tokenize(valid)); n = sum(map(len, docs))
     if n < 1000: raise InputError(f'{n} tokens are too few to learn a language from')
     log(f'{n:,} tokens in {len(docs):,} documents, {len(words):,} {"pieces" if words.pieces else "words"}, {way}')
-    mark = hashlib.sha256(json.dumps([dataclasses.asdict(cfg), words.vocab.tokens, n, int(sum(int(o.sum()) for o in docs))]).encode()).hexdigest()[:10]
+    mark = hashlib.sha256(json.dumps([dataclasses.asdict(cfg), words.vocab.tokens, n, int(sum(int(o.sum()) for o in docs)), base and _hash(base.weights)]).encode()).hexdigest()[:10]
     Path(out).mkdir(parents=True, exist_ok=True)
     model, h = pretrain(docs, held, len(words), cfg, Path(out)/f'{way}-{mark}.ckpt', every, log, begin=base.weights if base else None)
     read = (base.card.get('tokens', 0) if base else 0) + n * cfg.lm_epochs
-    save_lm(path, model, words, dict(tokens=read, perplexity=dict(kept_apart=h['after'])) | (card or {}))
+    made = dict(settings=dataclasses.asdict(cfg), device=device_report(), minutes=h['curve'][-1]['minutes'] if h['curve'] else None, curve=[(o['tokens'], round(o['perplexity'], 2)) for o in h['curve']])
+    save_lm(path, model, words, dict(tokens=read, perplexity=dict(kept_apart=h['after'])) | (card or {}) | dict(made=made))
     return path, h
 
 # %% ../nbs/09_ulmfit.ipynb #ada8b61e

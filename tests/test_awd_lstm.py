@@ -322,6 +322,40 @@ def test_file(tmp_path):
     untied = dataclasses.replace(SMALL, tie_weights=False)
     save_weights(language_model(untied), tmp_path/'u.safetensors'); load_weights(language_model(untied), tmp_path/'u.safetensors')
 
+def test_tied_under_any_name(tmp_path):
+    "A name whose tensor is the memory of a loaded one counts as loaded; two values for one weight do not fit."
+    a, b = LMModel7(V, 8, 2, .1), LMModel7(V, 8, 2, .1)
+    f = save_weights(a, tmp_path/'seven.safetensors')
+    assert load_weights(b, f) == dict(loaded=list(named_weights(b)), missing=[], unused=[])
+    assert all(map(torch.equal, a.parameters(), b.parameters())) and b.h_o.weight is b.i_h.weight
+    state = {k: v for k, v in a.state_dict().items() if k != 'i_h.weight'}             # either name will do
+    c = LMModel7(V, 8, 2, .1); load_weights(c, state); assert torch.equal(c.i_h.weight, a.i_h.weight)
+    before = c.i_h.weight.clone()
+    with pytest.raises(InputError, match='i_h.weight and h_o.weight differ'): load_weights(c, state | {'i_h.weight': torch.randn(V, 8)})
+    with pytest.raises(InputError, match='missing'): load_weights(c, {k: v for k, v in state.items() if k != 'h_o.weight'})
+    assert torch.equal(c.i_h.weight, before)
+    untied = nn.ModuleDict(dict(x=nn.Linear(3, 3, bias=False), y=nn.Linear(3, 3, bias=False)))
+    assert load_weights(untied, {'x.weight': torch.ones(3, 3)}, strict=False)['missing'] == ['y.weight']      # equal sizes are not one weight
+    with torch.device('meta'): nowhere = nn.ModuleDict(dict(x=nn.Linear(3, 3, bias=False), y=nn.Linear(3, 3, bias=False)))
+    assert load_weights(nowhere, {'x.weight': torch.ones(3, 3)}, strict=False)['missing'] == ['y.weight']
+
+def test_a_file_of_fastais_learner(fastai, tmp_path):
+    "What learn.save writes after fit_one_cycle holds numpy's numbers; the way our message names opens it."
+    from fastai.basics import CrossEntropyLossFlat, DataLoaders, Learner
+    from fastai.callback.schedule import fit_one_cycle
+    from fastai.learner import load_model
+    theirs, x = fastai.get_language_model(fastai.AWD_LSTM, V, config=arch(SMALL)), words(4, 6)
+    learn = Learner(DataLoaders([(x, x)], [(x, x)]), theirs, loss_func=CrossEntropyLossFlat(), cbs=rnn_callbacks(), path=tmp_path)
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(1, 1e-2)
+    f = learn.save('lm')
+    with pytest.raises(Exception, match='WeightsUnpickler'): torch.load(f, weights_only=True)
+    with pytest.raises(InputError, match=r'load_model\(path, model, None, with_opt=False\)'): load_weights(language_model(SMALL), f)
+    lm = language_model(SMALL); load_model(f, lm, None, with_opt=False)
+    want = [p.cpu() for p in learn.model.parameters()]
+    assert all(map(torch.equal, lm.parameters(), want)) and lm[1].decoder.weight is lm[0].encoder.weight
+    load_weights(lm2 := language_model(SMALL), torch.load(learn.save('plain', with_opt=False), weights_only=True, map_location='cpu'))
+    assert all(map(torch.equal, lm2.parameters(), want))
+
 def test_what_does_not_fit(tmp_path):
     lm = language_model(SMALL); before = [p.clone() for p in lm.parameters()]
     f = save_weights(lm, tmp_path/'lm.safetensors')

@@ -204,6 +204,53 @@ def test_token_array_bad_files(tmp_path):
     dl = SortedDataLoader(TokenArray(np.array([1, -2, 7]), [0, 3]), num_workers=0)
     with pytest.raises(InputError, match='-2'): list(dl)
 
+@pytest.mark.parametrize('own,asked', [(None, 500), (500, None), (500, 900), (900, 500)])
+def test_token_array_vocab_sz(own, asked, tmp_path):
+    "Of the corpus's size and the loader's the smaller counts, in batches, item by item, and in a loader made from it."
+    docs = [[3, 4, 5], [6, 700, 8], [9, 10, 11]]
+    ids, at = np.array(docs).ravel(), [0, 3, 6, 9]
+    class Same(Transform):
+        def encodes(self, x: TensorText): return x
+    mapped = TokenArray.write(tmp_path/'c', docs, vocab_sz=900)
+    for ta in (TokenArray(ids, at, vocab_sz=own), mapped) if asked == 500 else (TokenArray(ids, at, vocab_sz=own),):
+        for cls, kw in ((LMDataLoader, dict(bs=1, seq_len=2)), (SortedDataLoader, dict(bs=2))):
+            with pytest.raises(InputError, match='the id 700; ids run from 0 to 499'): list(cls(ta, vocab_sz=asked, after_item=Same(), num_workers=0, **kw))
+            for more in ({}, dict(num_workers=1)):
+                dl = cls(ta, vocab_sz=asked, **({'num_workers': 0} | kw | more))
+                assert dl.vocab_sz == 500
+                with pytest.raises(InputError, match='the id 700; ids run from 0 to 499'): list(dl)
+                for twin in (dl.new(), dl.new(ta), dl.new(shuffle=True)):
+                    assert twin.vocab_sz == 500
+                    with pytest.raises(InputError, match='700'): list(twin)
+            dl = cls(ta, vocab_sz=asked, **kw)
+            with pytest.raises(InputError, match='700'): [dl.create_item(i) for i in range(3)]
+    if own == 500:
+        assert TokenArray(ids, at, vocab_sz=own)[0].tolist() == [3, 4, 5]
+        with pytest.raises(InputError, match='700'): TokenArray(ids, at, vocab_sz=own)[1]
+
+def test_new_keeps_vocab_sz():
+    "What was asked for is kept, the vocabulary of one dataset is not put upon another."
+    for cls, data in ((LMDataLoader, DOCS), (SortedDataLoader, ITEMS)):
+        dl = cls(data[:50], bs=2, vocab_sz=600, num_workers=0)
+        assert dl.new().vocab_sz == dl.new(data).vocab_sz == 600 and dl.new().docs is dl.docs
+        with pytest.raises(InputError, match='document 0 holds the id 700'): dl.new([[700]] if cls is LMDataLoader else [([700], 0)])
+        with pytest.raises(InputError, match='ids run from 0 to 9'): dl.new(vocab_sz=10)
+        a, b = (TfmdLists([L(w) * 9] * 9, Numericalize(w)) for w in (['xxunk', 'a'], ['xxunk', 'a', 'b', 'c']))
+        assert cls(a, bs=2, num_workers=0).new(b).vocab_sz == 4
+
+def test_token_array_labels(tmp_path):
+    "A label that is missing or no number is named by its document, and nothing is left behind."
+    at = [0, 1, 2, 3]
+    for bad, says in (([0, None, 1], 'document 1 is None'), ([0., float('nan'), 1.], 'document 1 is nan'), (['a', 'b', 'c'], "document 0 is 'a'"), (np.array(['a', 'b', 'c']), 'document 0'),
+                      ([0, 1, 'x'], "document 2 is 'x'"), (np.array([0, None, 1], object), 'document 1'), (torch.tensor([0., 1, float('nan')]), 'document 2'), ([[1, 2], [3], [4, 5]], 'one shape'),
+                      ([0, 1], '2 labels for 3 documents'), ([0] * 4, '4 labels for 3 documents')):
+        with pytest.raises(InputError, match=says): TokenArray(np.arange(3), at, labels=bad)
+        with pytest.raises(InputError, match=says): TokenArray.write(tmp_path/'c', ([i] for i in range(3)), labels=bad)
+        assert not list(tmp_path.iterdir())
+    for good in ([0, 1, 2], [.5, 1., 2.], [True, False, True], np.array([0, 1, 2], np.int32), torch.tensor([[0, 1]] * 3), np.array([.25, .5, .75])):
+        a, b = TokenArray(np.arange(3), at, labels=good).labels, TokenArray.write(tmp_path/'c', [[0], [1], [2]], labels=good).labels
+        assert torch.equal(a, b) and a.dtype == b.dtype == torch.as_tensor(good).dtype
+
 # bad input
 
 BAD_DOCS = dict(none=[None], nan=[float('nan')], number=[3], text=['text'], bytes=[b'ids'], floats=[[1.]], float_tensor=[torch.rand(3)], float_array=[np.ones(3)], words=[['a']], none_inside=[[1, None]],
@@ -218,6 +265,15 @@ def test_bad_documents(bad):
 def test_no_collection(bad):
     for cls in (LMDataLoader, SortedDataLoader):
         with pytest.raises(InputError, match='collection'): cls(bad)
+
+def test_a_flat_array_of_ids(tmp_path):
+    "Refused at once, not id by id."
+    flat = np.arange(10**7)
+    flat.astype('<i4').tofile(tmp_path/'ids.bin')
+    for bad in (flat, np.memmap(tmp_path/'ids.bin', '<i4', 'r'), torch.from_numpy(flat), TensorText(torch.arange(9)), np.ones(9)):
+        for cls in (LMDataLoader, SortedDataLoader, Documents):
+            with pytest.raises(InputError, match='TokenArray'): cls(bad)
+    assert len(Documents(np.ones((3, 4), int))) == 3 and len(Documents(np.array([]))) == 0
 
 def test_a_flat_list_of_ids():
     with pytest.raises(InputError, match='a corpus is a list of documents'): LMDataLoader([1, 2, 3])
@@ -274,6 +330,7 @@ def test_sorted_is_fastais(f, shuffle):
 def test_sorted_any_lengths(lens, bs, shuffle, drop, sl, seed):
     items = [(TensorText(torch.arange(n) + 2), float(i)) for i, n in enumerate(lens)]
     kw = dict(bs=bs, shuffle=shuffle, drop_last=drop, num_workers=0, before_batch=fastai_data.Pad_Chunk(seq_len=sl))
+    if shuffle and drop and len(lens) < bs: return
     assert same(*(epochs(lambda: cls(items, **kw), 2, seed) for cls in (SortedDataLoader, fastai_data.SortedDL)))
 
 def test_sorted_many_chunks():
@@ -327,6 +384,15 @@ def test_sorted_bad():
     with pytest.raises(InputError, match='res'): SortedDataLoader(ITEMS, res=[1, 2])
     for kw in (dict(mode='left'), dict(pad_idx=-1), dict(pad_idx=None), dict(seq_len=0)):
         with pytest.raises(InputError): Padding(**kw)
+
+def test_sorted_short_corpus():
+    "Fewer documents than a batch, and the last batch dropped: in training an error, else no batch, as in fastai."
+    kw = dict(bs=64, num_workers=0)
+    for make in (lambda: SortedDataLoader(ITEMS[:20], shuffle=True, drop_last=True, **kw), lambda: SortedDataLoader(ITEMS, **kw).new(ITEMS[:20], shuffle=True, drop_last=True),
+                 lambda: DataLoaders.from_dsets(ITEMS[:20], ITEMS[:20], dl_type=SortedDataLoader, **kw), lambda: dls_of(TextBlock, False, frame(8))):
+        with pytest.raises(InputError, match='documents are fewer than bs=.*lower bs'): make()
+    assert len(list(SortedDataLoader(ITEMS[:20], shuffle=True, **kw))) == 1 and len(list(SortedDataLoader(ITEMS[:64], shuffle=True, drop_last=True, **kw))) == 1
+    assert list(SortedDataLoader(ITEMS[:20], drop_last=True, **kw)) == list(SortedDataLoader([], shuffle=True, drop_last=True, **kw)) == []
 
 def test_padding_decodes():
     p = Padding(seq_len=4)

@@ -160,6 +160,16 @@ def test_match_is_fastais():
     assert (rows == -1).any() and rows.dtype == np.int64
     assert torch.equal(take_rows(w, old.match(old))[:9], w[:9])
 
+def test_match_takes_one_row_a_token():
+    new = Vocab(['xxunk', 'b', 'xxfake'])
+    for kind in (list, tuple, L):
+        with pytest.raises(InputError, match="'b'"): new.match(kind(['xxunk', 'b', 'a', 'b']))
+        assert new.match(kind(['a', 'b', 'xxunk', 'xxfake', 'xxfake'])).tolist() == [2, 1, 4]      # xxfake may repeat; fastai takes its last row
+    with pytest.raises(InputError, match='token 1'): new.match(['a', None])
+    from nlpdeep.tokenization import gpt2_sample
+    gpt2 = Vocab(gpt2_sample()['vocab'])                                                           # a vocabulary without xxunk, keys of a dict
+    assert new.match(gpt2).tolist() == [-1, gpt2.index('b'), -1] == new.match(list(gpt2)).tolist()
+
 def test_take_rows():
     w = torch.arange(6.).view(3, 2).requires_grad_()
     out = take_rows(w, torch.tensor([2, -1]))

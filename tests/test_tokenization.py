@@ -57,7 +57,10 @@ def test_imdb_where_neighbours_matter(reviews):
 
 def test_snippets(snippets): same(snippets)
 
-def test_wikitext(): same(list(at_hand(wikitext2).text)[:500])
+def test_wikitext():
+    texts = list(at_hand(wikitext2).text)[:500]
+    assert len(texts) == 500
+    same(texts)
 
 def test_single_text_call(snippets, spacy):
     ours, ref = Tokenizer(), fc.Tokenizer(spacy)
@@ -173,6 +176,9 @@ def test_memory_of_a_full_memo():
     assert RulesTokenizer().fast.memo.size == 2**18 and WordTokenizer().memo.size == 2**17
     tok.fast.doc('y' * 10_000)
     assert max(map(len, tok.fast.memo)) <= Memo.longest
+    long = 'abcdefgh' * 1000
+    assert tok.fast.doc(f'x {long} ({long}') == ['xxbos', 'x', long, '(', long]      # many such words must not pile up
+    assert max(map(len, tok.fast.pool)) <= Memo.longest and max(map(len, tok.fast.odd), default=0) <= Memo.longest
 
 def test_pickles_leave_the_memo_behind(snippets):
     for tok in (WordTokenizer('de', ['xxa'], memo=10), RulesTokenizer(), Tokenizer()):
@@ -291,17 +297,23 @@ def test_chinese():
 def test_bad_texts(bad, says):
     for tok in (WordTokenizer(), RulesTokenizer(), RulesTokenizer(rules=[]), CharTokenizer(), BPETokenizer([('a', 'b')])):
         with pytest.raises(InputError, match=f'text 2 .*{says}'): list(tok(['fine', 'fine too', bad]))
+    if not isinstance(bad, Path):      # a path is a file to the transform
+        for tok in (Tokenizer(), Tokenizer(CharTokenizer()), Tokenizer(rules=[])):
+            with pytest.raises(InputError, match=f'text .*{says}'): tok(bad)
     with pytest.raises(InputError, match=f'text 1500 .*{says}'): list(parallel_tokenize(['fine'] * 1500 + [bad] + ['x'] * 900, n_workers=2, batch=500))
 
 def test_missing_values_of_pandas():
     import numpy as np, pandas as pd
     for o in (pd.NA, pd.NaT, np.nan, np.float32('nan')):
         with pytest.raises(InputError, match='missing'): as_text(o)
+        with pytest.raises(InputError, match='the text is missing'): Tokenizer()(o)
     for gap in (None, float('nan'), pd.NA):
         df = pd.DataFrame({'a': ['x', 'y', gap], 'b': ['1', '2', '3']}, index=['r0', 'r1', 'r2'])
         with pytest.raises(InputError, match="row 'r2' of column 'a'"): tokenize_df(df, ['a', 'b'])
         assert list(tokenize_df(df, ['a', 'b'], na='')[0].text.iloc[2]) == ['xxbos', 'xxfld', '1', 'xxfld', '2', '3']
     with pytest.raises(InputError, match='row 1 .*bytes'): tokenize_df(pd.DataFrame({'a': ['x', b'y']}), 'a')
+    for cell, says in ((bytearray(b'y'), 'bytes'), (['y', 'z'], 'a list'), (('y', 'z'), 'a tuple'), ({'y': 1}, 'a dict'), (np.array(['y']), 'a ndarray')):
+        with pytest.raises(InputError, match=f"row 'r1' of column 'a' is {says}"): tokenize_df(pd.DataFrame({'a': ['x', cell], 'b': ['1', '2']}, index=['r0', 'r1']), ['a', 'b'])
     with pytest.raises(InputError, match="no column 'c'.* a"): tokenize_df(pd.DataFrame({'a': ['x']}), 'c')
     with pytest.raises(InputError, match="row 0 .*no text"): Tokenizer.from_df('a').setup(type('D', (), dict(items=pd.DataFrame({'a': [None]})))())
 
@@ -311,6 +323,8 @@ def test_numbers_and_empty_texts(spacy):
     assert [list(o) for o in WordTokenizer()(nums)] == [list(o) for o in spacy(nums)]   # as in fastai: their digits
     assert [list(o) for o in RulesTokenizer()(['', ' ', '\n'])] == [['xxbos']] * 3 == [list(o) for o in fc.TokenizeWithRules(spacy)(['', ' ', '\n'])]
     assert list(WordTokenizer()(['', ' '])) == [[], [' ']] == [list(o) for o in spacy(['', ' '])]
+    assert [list(Tokenizer()(o)) for o in nums] == [list(Tokenizer()(str(o))) for o in nums]
+    for o in (fc.L('a', 'b'), ['a', 'b'], pd.Series({'text': 'a'}), np.array(['a'])): assert Tokenizer()(o) is o     # what holds items passes, as in fastai
     df = pd.DataFrame({'a': [1, 2], 'b': ['x', '']})
     assert [list(o) for o in tokenize_df(df, ['a', 'b'])[0].text] == [list(o) for o in fc.tokenize_df(df, ['a', 'b'], n_workers=0)[0].text]
     assert list(tokenize_texts([])) == [] and list(parallel_tokenize([], n_workers=2)) == []

@@ -221,6 +221,19 @@ def test_bad_gradient_is_named():
     with pytest.raises(InputError, match='rnns.1.weight_hh_l0_raw is not finite at epoch 0, batch 0'): fit(learn)
     assert all(p.isfinite().all() for p in m.parameters())
 
+def test_a_gradient_that_no_scale_mends():
+    "In fp16 a step that overflows is left out, and the scale halved; a gradient that is never finite must not be left out for ever."
+    class Break(Callback):
+        order, run_valid = 5, False
+        def __init__(self, steps): self.steps = steps
+        def before_step(self):
+            if self.train_iter in self.steps: self.model[0].rnns[1].weight_hh_l0_raw.grad[0, 0] = float('nan')
+    set_seed(1); m = model(); was = [p.clone() for p in m.parameters()]
+    with pytest.raises(InputError, match='rnns.1.weight_hh_l0_raw is not finite at any scale'): fit(T.lm_learner(loaders(), m, prec='fp16', cbs=Break(range(99))), 2)
+    assert all(torch.equal(p, q) for p, q in zip(m.parameters(), was))
+    set_seed(1); m = model(); fit(T.lm_learner(loaders(), m, prec='fp16', cbs=Break({3, 9})), 2)            # now and then it is an overflow
+    assert all(p.isfinite().all() for p in m.parameters())
+
 def test_divergence_is_said():
     with pytest.raises(InputError, match='diverges.*Turn the learning rate down'): trained(lr=200., prec='fp32')
     assert trained(lr=200., prec='fp32', guard=False).curve.all        # only with the guard
@@ -332,9 +345,17 @@ def test_checkpoint_refuses_another_run(tmp_path):
     was = f.read_bytes()
     for kw, what in ((dict(epochs=3), 'epochs: 2 there, 3 here'), (dict(lr=1.), 'schedule'), (dict(make=lambda: model(n_hid=20)), 'shapes'), (dict(wd=.3), 'weight decay')):
         with pytest.raises(InputError, match=f'another run.*{what}'): trained(fit_kw=dict(cbs=T.Checkpoint(f, 4)), **(dict(epochs=2) | kw))
-    set_seed(1); m = model()
-    with pytest.raises(InputError, match='the data is not what it was'): fit(T.lm_learner(loaders(documents(seed=5)), m), 2, cbs=T.Checkpoint(f, 4))
+    def again(docs=None, dls=None, epochs=2, f=f, **kw): set_seed(1); return fit(T.lm_learner(dls or loaders(docs), model()), epochs, cbs=T.Checkpoint(f, 4, **kw))
+    with pytest.raises(InputError, match='another run.*training data'): again(documents(seed=5))
+    few = documents(); few[1:30] = documents(seed=5)[1:30]                       # first, middle and last as they were
+    with pytest.raises(InputError, match='the data is not what it was'): again(few)
+    words = loaders(); words.vocab = list(range(1, WORDS + 1))
+    with pytest.raises(InputError, match='another run.*vocabulary'): again(dls=words)
+    with pytest.raises(InputError, match='another run.*first weights'): again(also={'first weights': 'abc'})
     assert f.read_bytes() == was
+    g = f.with_name('g'); again(f=g, also=dict(seed=1)); again(f=g, also=dict(seed=1))   # finished, and asked again
+    with pytest.raises(InputError, match='another run.*seed: 1 there, 2 here'): again(f=g, also=dict(seed=2))
+    with pytest.raises(InputError, match='another run.*training data'): again(documents(seed=5), f=g, also=dict(seed=1))
     f.write_bytes(was[:-9])
     with pytest.raises(InputError, match='cut short'): trained(epochs=2, fit_kw=dict(cbs=T.Checkpoint(f, 4)))
     assert f.read_bytes() == was[:-9]

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings, strategies as st
 from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
 from nlpdeep.core import InputError, set_seed
-from nlpdeep.training import LazyLogits, LinearCrossEntropyLoss
-from nlpdeep.ulmfit import (PAD, Classifier, Explanation, Pretrained, SampledLoss, TextClassifier, ULMFiTConfig, Words, align_left, class_probs, concat_pool, detokenize,
-                            ensemble, finetune_lm, generate, load_lm, penalised, perplexity, pretrain, pretrain_texts, pretrained, save_lm, scale_init, sharpen, take_over, tokenize, wikitext103, word_spans)
+from nlpdeep.training import Callback, Checkpoint, LazyLogits, LinearCrossEntropyLoss
+from nlpdeep.ulmfit import (PAD, PLACES, Classifier, Explanation, Pretrained, SampledLoss, TextClassifier, ULMFiTConfig, Words, align_left, class_loader, class_probs, concat_pool, detokenize,
+                            ensemble, finetune_lm, fit_classifier, generate, load_lm, penalised, perplexity, pretrain, pretrain_texts, pretrained, save_lm, scale_init, sharpen, take_over, tokenize, wikitext103, word_spans)
 
 quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 TINY = ULMFiTConfig(max_vocab=400, min_freq=1, emb_sz=12, n_hid=16, lm_epochs=1, epochs=1, lm_bs=4, seq_len=12, bs=16)
@@ -98,6 +98,9 @@ def test_pretrain_resumes_and_saves(texts, tmp_path):
     again, _ = pretrain(ids[10:], ids[:10], len(words), TINY, tmp_path/'run.safetensors', every=5)
     assert h['after'] < h['before'] and torch.equal(m[0].encoder.weight, again[0].encoder.weight)
     with pytest.raises(InputError, match='another run'): pretrain(ids[10:], ids[:10], len(words), dataclasses.replace(TINY, lm_lr=1e-3), tmp_path/'run.safetensors')
+    with pytest.raises(InputError, match='first weights'): pretrain(ids[10:], ids[:10], len(words), TINY, tmp_path/'run.safetensors', begin=m.state_dict())   # a second pass is another run
+    with pytest.raises(InputError, match='training data'): pretrain(ids[20:], ids[:10], len(words), TINY, tmp_path/'run.safetensors')
+    assert [o['step'] for o in h['curve']] == list(range(5, len(h['train']) + 1, 5)) and h['curve'][-1]['perplexity'] < h['before']
     save_lm(tmp_path/'lm'/'forwards', m, words, dict(read='toys'))
     p = pretrained(tmp_path/'lm')
     assert isinstance(p, Pretrained) and abs(perplexity(p.model(), ids[:10]) / h['after'] - 1) < 1e-2 and p.card == dict(read='toys')
@@ -106,6 +109,43 @@ def test_pretrain_resumes_and_saves(texts, tmp_path):
     with pytest.raises(InputError, match='reads backwards; with nlpdeep come'): pretrained('xx', backwards=True)
     with pytest.raises(InputError, match='reads forwards'): pretrained(tmp_path/'lm'/'forwards', backwards=True)
     with pytest.raises(InputError, match='language'): TextClassifier(TINY, base=str(tmp_path/'lm'), lang='de').fit(*texts)
+
+def test_pretraining_again_reads_again(tmp_path, texts):
+    mini = dict(emb_sz=12, n_hid=16, n_layers=1, lm_bs=4, seq_len=12, lm_epochs=1, max_vocab=400, min_freq=1)
+    path, h = pretrain_texts(texts[0] + [f'{t} again' for t in texts[0]], tmp_path/'lm', ULMFiTConfig.for_pretraining(**mini), every=5)
+    card = load_lm(path).card
+    assert card['made']['settings']['emb_sz'] == 12 and len(card['made']['curve']) > 1 and card['made']['minutes'] > 0
+    for k in (2, 3):                                                  # in the same folder, from what lies there: each pass reads
+        path, h = pretrain_texts(texts[0] + [f'{t} again' for t in texts[0]], tmp_path/'lm', ULMFiTConfig.for_pretraining(**mini, base=str(tmp_path/'lm')), every=5)
+        assert h['train'] and load_lm(path).card['tokens'] == k * card['tokens']
+
+def test_classifier_broken_off_and_resumed(texts, tmp_path):
+    "Stage three with a checkpoint for each pass: broken off in the second pass and called again, it ends where a run without a break does."
+    words = Words.build(tokenize(texts[0]), 400, 1); ids = words(texts[0]); y = [int(l == 'fresh') for l in texts[1]]
+    cfg = dataclasses.replace(TINY, epochs=2, n_layers=2)
+    class Stop(Callback):
+        order, run_valid = 120, False
+        def after_batch(self):
+            if self.train_iter == 3: raise KeyboardInterrupt
+    def run(where, stop=None, seed=0):
+        set_seed(seed); m = Classifier(cfg.encoder(len(words), True), 2)
+        fit_classifier(m, (ids[20:], y[20:]), (ids[:20], y[:20]), cfg, cbs=lambda k: [Checkpoint(tmp_path/f'{where}{k}', 2)] + [Stop()] * (k == stop))
+        return m.state_dict()
+    whole = run('a')
+    with pytest.raises(KeyboardInterrupt): run('b', stop=1)
+    again = run('b', seed=9)
+    assert all(torch.equal(whole[k], again[k]) for k in whole)
+
+@pytest.mark.parametrize('length', [150_000])
+def test_a_very_long_text_takes_no_room_from_its_neighbours(length, monkeypatch):
+    "A text of hundreds of thousands of tokens is judged alone, cut for training, and changes nothing for the others."
+    set_seed(0); m = Classifier(TINY.encoder(40, True), 2); rng = np.random.default_rng(0)
+    ids = [rng.integers(9, 40, n) for n in (length, 30, 12, 40, 7)]
+    seen, pad = [], torch.nn.utils.rnn.pad_sequence
+    monkeypatch.setattr(torch.nn.utils.rnn, 'pad_sequence', lambda ts, **kw: (seen.append(sorted(map(len, ts))), pad(ts, **kw))[1])
+    p = class_probs(m, ids, bs=4)
+    assert sorted(seen) == [[7, 12, 30, 40], [length]] and np.allclose(p[1:], class_probs(m, ids[1:]), atol=1e-6)
+    for x, _ in class_loader(ids, [0, 1, 0, 1, 0], 4, train=True): assert x.numel() <= PLACES
 
 def test_lm_folder_is_no_classifier(judge, lm, tmp_path):
     save_lm(tmp_path/'lm', *lm); judge.save(tmp_path/'judge')

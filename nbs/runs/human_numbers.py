@@ -1,4 +1,4 @@
-"""Train the seven models of chapters 05 to 07 (and a GRU in LMModel6's place) on Human Numbers, and the variants that tell why one beats another.
+"""Train the seven models of chapters 05 to 07 (a GRU in LMModel6's place, and the full AWD-LSTM) on Human Numbers, and the variants that tell why one beats another.
 
     python nbs/runs/human_numbers.py                     every run that is not recorded yet, five seeds each
     python nbs/runs/human_numbers.py --seeds 1 --only LMModel4     some of them
@@ -55,6 +55,11 @@ def model7():
     from nlpdeep.awd_lstm import LMModel7
     return LMModel7(V, H, 2, .4)
 
+def awd_lstm():
+    "The full AWD-LSTM at LMModel7's sizes, as chapter 07 makes it: all five dropouts at half of fastai's defaults, an id of its own for padding."
+    from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
+    return language_model(AWDLSTMConfig(V + 1, emb_sz=H, n_hid=H, n_layers=2, pad_token=V), drop_mult=.5)
+
 def regularized():
     "The lessons' learner for LMModel7: AR alpha=2 and TAR beta=1, as fastai's TextLearner adds them."
     from fastai.text.learner import TextLearner
@@ -77,7 +82,9 @@ def runs(d):
     yield 'LMModel6', lstm2, dls, lambda: high
     yield 'LMModel6 with GRU', gru, dls, lambda: high
     yield 'LMModel7', model7, dls, lambda: high | regularized()
+    yield 'AWDLSTM', awd_lstm, dls, lambda: high | regularized()
     # is it the state, and does order matter?
+    yield 'LMModel2, in order', partial(LMModel2, V, H), dls3c, lambda: fast
     yield 'LMModel2, trained as LMModel3', partial(LMModel2, V, H), dls3c, lambda: three
     yield 'LMModel3, examples shuffled', partial(LMModel3, V, H), shuffled, lambda: three
     # is it depth, or the activation?

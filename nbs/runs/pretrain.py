@@ -3,8 +3,8 @@
     NLPDEEP_DATA=FOLDER python nbs/runs/pretrain.py --out FOLDER [--backwards] [--begin MODEL] [--tokens 27e6] [--epochs 1] [--emb_sz 256 --n_hid 512 --n_layers 2]
 
 Reads IMDb's training and unlabelled reviews, none that equals a test review, the training part of WikiText-2 and the presidential messages. Words: the 20,000 most frequent. Writes FOLDER/forwards (or FOLDER/backwards),
-ready for `base=FOLDER`, and records nbs/results/pretrain.json: perplexity by domain on texts that were kept apart.
-`--begin`: a model this script made (or `en`), to read everything once more from there. With `--measure` it reads nothing more: the model of `--begin` is measured, nbs/results/pretrain_perplexity.json gets a record, and FOLDER
+ready for `base=FOLDER`, and records nbs/results/pretrain.json: perplexity by domain on texts that were kept apart, and nbs/results/pretrain_curve.json: that of some reviews on the way.
+`--begin`: a model this script made (or `en`), to read everything once more from there, into another FOLDER. With `--measure` it reads nothing more: the model of `--begin` is measured, nbs/results/pretrain_perplexity.json gets a record, and FOLDER
 the model with these figures on its card.
 """
 import argparse, random, time
@@ -14,6 +14,7 @@ import numpy as np
 from nlpdeep.core import record
 from nlpdeep.corpora import imdb, speeches, wikitext2
 from nlpdeep.numericalization import Vocab
+from nlpdeep.training import lm_precision
 from nlpdeep.ulmfit import Log, ULMFiTConfig, Words, perplexity, pretrain, pretrained, save_lm, tokenize
 
 def corpus(seed=0):
@@ -55,5 +56,7 @@ if __name__ == '__main__':
     model, h = pretrain(docs, valid['reviews'][:60], len(words), cfg, a.out/f'{way}.ckpt', every=500, log=Log(lambda s: print(s, flush=True), bars=False), prec=a.prec, begin=base.weights if base else None)
     ppl = {k: perplexity(model, v) for k, v in valid.items()}
     save_lm(a.out/way, model, words, dict(tokens=read + n * a.epochs, perplexity=ppl) | texts)
-    record('pretrain', ppl, data='IMDb, WikiText-2, presidential messages', seed=a.seed, minutes=(time.time() - t) / 60, way=way, tokens=read + n * a.epochs, epochs=a.epochs, emb_sz=a.emb_sz, n_hid=a.n_hid, n_layers=a.n_layers)
+    record('pretrain', ppl, data='IMDb, WikiText-2, presidential messages', seed=a.seed, minutes=(time.time() - t) / 60, way=way, tokens=read + n * a.epochs, epochs=a.epochs, emb_sz=a.emb_sz, n_hid=a.n_hid, n_layers=a.n_layers,
+           lr=a.lr, bs=a.bs, seq_len=64, precision=a.prec or lm_precision(len(words)), begin=a.begin, order='documents shuffled with seed 0, then anew each epoch with the seed of the run')
+    for o in h['curve']: record('pretrain_curve', dict(perplexity=o['perplexity']), data='IMDb reviews kept apart', seed=a.seed, minutes=o['minutes'], way=way, tokens=read + o['tokens'])
     print(ppl)

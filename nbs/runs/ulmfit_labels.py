@@ -10,23 +10,20 @@ part before.
     ulmfit      language model from random weights, then classifier     pretrained  all three stages, from --base
     backwards   the same read backwards                                 both        the mean of the probabilities of the two (kept in a folder beside the cache until they are asked for)
     no_reading  pretrained, without fine-tuning the language model      at_once     pretrained, all layers free from the start
-    one_rate    pretrained, one learning rate for all layers            linear      nothing is trained but logistic regression on the pretrained encoder's states, averaged over the text
-    linear_both the mean of its probabilities in the two directions
+    one_rate    pretrained, one learning rate for all layers            linear_all  nothing is trained but logistic regression on the pretrained encoder's word vectors and states, averaged over the text
+    linear_all_both  the mean of its probabilities in the two directions (records named `linear` and `linear_both` are of a first version that looked at the last layer alone)
 """
 import argparse, dataclasses, functools, time
 from unittest.mock import patch
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 import nlpdeep.ulmfit as u
 from nlpdeep.cli import thin
 from nlpdeep.core import home, record, results, results_dir, set_seed
 from nlpdeep.corpora import movie_snippets, tfidf_baseline
-from nlpdeep.ulmfit import Classifier, SampledLoss, TextClassifier, ULMFiTConfig, as_frame, check_labels, class_probs, fit_classifier, finetune_lm, language_model, load_weights, pretrained, take_over
-from ulmfit_imdb import mean_states
+from nlpdeep.ulmfit import Classifier, SampledLoss, TextClassifier, ULMFiTConfig, as_frame, check_labels, class_probs, fit_classifier, finetune_lm, language_model, take_over
+from ulmfit_imdb import by_linear
 
-ARMS = 'tfidf scratch ulmfit pretrained backwards both no_reading at_once one_rate linear linear_both'.split()
+ARMS = 'tfidf scratch ulmfit pretrained backwards both no_reading at_once one_rate linear_all linear_all_both'.split()
 READS = dict(scratch=dict(base='', lm_epochs=0), ulmfit=dict(base=''), backwards=dict(backwards=True), no_reading=dict(lm_epochs=0))     # how an arm's language model differs
 KEPT = home()/'ulmfit_labels'                                                                                                           # probabilities, for the mean of two directions
 
@@ -62,30 +59,14 @@ def by_tfidf(df):
     tr, right = df[df.part == 'train'], lambda d: float(np.mean(np.array(tfidf_baseline(tr.text, tr.label, d.text)) == d.label.values))
     return {p: right(df[df.part == p]) for p in ('valid', 'test')}
 
-@functools.lru_cache(2)
-def frozen(way, name):
-    "Words and encoder of a pretrained model, and the averaged states of the validation and the test texts."
-    base = pretrained(name, backwards=way == 'backwards')
-    cfg = ULMFiTConfig(**base.sizes)
-    lm = language_model(cfg.encoder(len(base.words))); load_weights(lm, base.weights)
-    m, df = Classifier(cfg.encoder(len(base.words), True), 2).load_encoder(lm), movie_snippets()
-    return base.words, m, {p: mean_states(m, base.words(list(df.text[df.part == p]))) for p in ('valid', 'test')}
-
-def by_linear(df, ways, base):
-    "Accuracies of logistic regression on the averaged states, the mean over `ways` of reading."
-    tr, y = df[(df.part == 'train') & df.label.notna()], {p: df.label[df.part == p].values for p in ('valid', 'test')}
-    probs = {p: 0 for p in y}
-    for way in ways:
-        words, m, x = frozen(way, base)
-        fit = make_pipeline(StandardScaler(), LogisticRegression(C=.01, max_iter=1000)).fit(mean_states(m, words(list(tr.text))), tr.label)   # C: of four, on the validation part
-        for p in y: probs[p] = probs[p] + fit.predict_proba(x[p])
-    return {p: float((fit.classes_[probs[p].argmax(1)] == y[p]).mean()) for p in y}
-
 def run(arm, labels, seed, base):
     "Accuracies of one run; None: what it needs is not there."
     df = as_frame(movie_snippets() if labels == 'all' else thin(movie_snippets(), None, int(labels), seed), seed=seed)
     if arm == 'tfidf': return by_tfidf(df)
-    if arm.startswith('linear'): return by_linear(df, ('forwards', 'backwards') if arm == 'linear_both' else ('forwards',), base)
+    if arm.startswith('linear'):
+        tr, tests = df[df.part == 'train'], {p: df[df.part == p] for p in ('valid', 'test')}
+        probs, classes = by_linear(tr.text, tr.label, {p: d.text for p, d in tests.items()}, ('forwards', 'backwards') if arm == 'linear_all_both' else ('forwards',), base), np.unique(list(tr.label))
+        return {p: float((classes[o.argmax(1)] == tests[p].label.values).mean()) for p, o in probs.items()}
     file = lambda arm, p: KEPT/f'{arm}-{labels}-{seed}-{p}.npy'
     if arm == 'both':
         if not all(file(a, p).exists() for a in ('pretrained', 'backwards') for p in ('valid', 'test')): return None
