@@ -26,8 +26,8 @@ from .core import InputError, atomic, bench, device, precision, set_seed
 __all__ = ['STEPS', 'Precision', 'FusedAdam', 'LazyLogits', 'LinearCrossEntropyLoss', 'score_layer', 'FastStep', 'slanted',
            'fit_slanted', 'lm_groups', 'classifier_groups', 'layer_rates', 'LRFinder', 'find_lr', 'LMLearner',
            'ClassifierLearner', 'Guard', 'RNNCallback', 'RNNRegularizer', 'ModelResetter', 'Perplexity', 'ShareDL',
-           'Share', 'lm_precision', 'lm_learner', 'classifier_learner', 'save_state', 'load_state', 'Checkpoint',
-           'ProgressLines', 'step_pair', 'bench_train']
+           'Share', 'lm_precision', 'classifier_precision', 'lm_learner', 'classifier_learner', 'save_state',
+           'load_state', 'Checkpoint', 'ProgressLines', 'step_pair', 'bench_train']
 
 # %% ../nbs/08_training.ipynb #7e044e9a
 def _around(model: nn.Module, make):
@@ -529,14 +529,22 @@ def _assemble(cls, dls, model, prec, clip, alpha, beta, head, guard, cbs, kwargs
     return learn.add_cbs(cbs)
 
 # %% ../nbs/08_training.ipynb #4751baf9
+def _bf16_where(worth: bool, dev) -> str:
+    "`core.precision`, and bf16 on a CPU with AVX512-BF16 where it is worth it."
+    kind, has = precision(dev), getattr(torch.cpu, '_is_avx512_bf16_supported', lambda: False)
+    if kind != 'fp32' or os.environ.get('NLPDEEP_PRECISION') or (dev or device()).startswith('cuda'): return kind
+    return 'bf16' if worth and has() else kind
+
 def lm_precision(
     words: int,              # how many words the model scores
     dev: str | None = None,  # the device (None: `core.device()`)
 ) -> str:                    # bf16, fp16 or fp32
     "What `lm_learner` trains in: `core.precision`, and bf16 for 10,000 words or more on a CPU with AVX512-BF16."
-    kind, has = precision(dev), getattr(torch.cpu, '_is_avx512_bf16_supported', lambda: False)
-    if kind != 'fp32' or os.environ.get('NLPDEEP_PRECISION') or (dev or device()).startswith('cuda'): return kind
-    return 'bf16' if words >= 10_000 and has() else kind
+    return _bf16_where(words >= 10_000, dev)
+
+def classifier_precision(model: nn.Module, dev: str | None = None) -> str:
+    "What `classifier_learner` trains in: `core.precision`, and bf16 for a million recurrent weights or more on a CPU with AVX512-BF16."
+    return _bf16_where(sum(p.numel() for n, p in model.named_parameters() if 'weight_ih' in n or 'weight_hh' in n) >= 1_000_000, dev)
 
 # %% ../nbs/08_training.ipynb #bb78b661
 def lm_learner(
@@ -566,13 +574,15 @@ def classifier_learner(
     dls,                       # texts and labels
     model: nn.Module,          # a text classifier: it returns scores, or (scores, raw output, dropped-out output)
     metrics=None,              # default: accuracy
-    prec: str | None = None, clip: float | None = None, alpha: float = 2., beta: float = 1., # as for `lm_learner`
+    prec: str | None = None,   # bf16, fp16 or fp32 (None: `classifier_precision`)
+    clip: float | None = None, alpha: float = 2., beta: float = 1., # as for `lm_learner`
     loss_func=None,            # default: cross entropy
     opt_func=FusedAdam, splitter=classifier_groups, guard: bool = True, cbs=None,
     **kwargs                   # as for fastai's Learner
 ) -> ClassifierLearner:
     "fastai's learner for text classifiers with a fast step. Groups: word vectors, each LSTM layer, the head; `freeze_to` and `layer_rates` go by them."
     kwargs = dict(loss_func=loss_func or CrossEntropyLossFlat(), opt_func=opt_func, splitter=splitter, metrics=fastai_metrics.accuracy if metrics is None else metrics, **kwargs)
+    prec = prec or classifier_precision(model, str(getattr(dls, 'device', None) or device()))
     return _assemble(ClassifierLearner, dls, model, prec, clip, alpha, beta, None, guard, cbs, kwargs)
 
 # %% ../nbs/08_training.ipynb #0553f44d

@@ -17,7 +17,7 @@ from fastai.basics import Callback, DataLoaders, Recorder, accuracy, trainable_p
 from fastai.callback import progress, schedule   # they give Learner no_bar and fit_one_cycle
 from fastcore.basics import patch
 from torch import nn
-from .awd_lstm import AWDLSTM, AWDLSTMConfig, language_model, load_weights, named_weights
+from .awd_lstm import AWDLSTM, AWDLSTMConfig, SequentialRNN, language_model, load_weights, named_weights
 from .core import InputError, atomic, device, device_report, pick, set_seed, settings, versions, write_json
 from .corpora import split_parts
 from .lm_dataloader import LMDataLoader, SortedDataLoader, TokenArray
@@ -282,8 +282,9 @@ def perplexity(model, ids, bs: int = 16, seq_len: int = 70) -> float:
     was = model.training; model.eval(); model.reset()
     model(torch.full((bs, 1), BOS, device=dev))          # a row may begin in mid-text, and there the model has never begun: it is told that a text begins
     for j in range(0, x.shape[1], seq_len):
-        out = model(x[:, j:j+seq_len].to(dev))[0]
-        loss += F.cross_entropy(out.flatten(0, 1).float(), y[:, j:j+seq_len].reshape(-1).to(dev), reduction='sum').item()
+        part, targ = x[:, j:j+seq_len].to(dev), y[:, j:j+seq_len].to(dev)
+        if isinstance(model, SequentialRNN): loss += linear_cross_entropy(model[0](part), model[1].decoder.weight, targ, model[1].decoder.bias, reduction='sum').item()   # chapter 07's loss: never all the scores
+        else: loss += F.cross_entropy(model(part)[0].flatten(0, 1).float(), targ.flatten(), reduction='sum').item()
     model.train(was); model.reset()
     return math.exp(min(loss / y.numel(), 700.))
 
