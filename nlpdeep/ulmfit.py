@@ -508,6 +508,7 @@ def fit_classifier(
     learn.unfreeze()
     return out
 
+# %% ../nbs/09_ulmfit.ipynb #b7536db7
 def class_probs(model: Classifier, ids, bs: int | None = None) -> np.ndarray:
     """Probabilities (texts, classes), in the order of `ids`. Texts of like length are read together, `bs` at a time (None: 64 on a GPU, 16 on a CPU, whose caches hold no more), very long ones fewer.
     On a CPU every thread that PyTorch may use reads batches of its own: a recurrent layer, one short step after the other, gains little from two threads at one step."""

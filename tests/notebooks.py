@@ -72,11 +72,11 @@ def tidy(nb) -> dict:
         c['outputs'] = outs
     return cleaned(nb)
 
-def export(path):
-    "Write a notebook's module into the package."
-    from nbdev.export import nb_export
+def export():
+    "Write the modules of all notebooks into the package, and the index of their names."
+    from nbdev.doclinks import nbdev_export
     here = os.getcwd(); os.chdir(ROOT)
-    try: nb_export(Path(path), ROOT/'nlpdeep')
+    try: nbdev_export()
     finally: os.chdir(here)
 
 def export_all(root) -> dict[str, str]:
@@ -92,7 +92,7 @@ def export_all(root) -> dict[str, str]:
 def save(path) -> float:
     "Export, run, tidy, save with outputs. Returns seconds."
     t = time.time()
-    export(path)
+    export()
     Path(path).write_text(dumps(tidy(execute(path))), encoding='utf-8')
     return time.time() - t
 
