@@ -910,6 +910,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'nlpdeep.training._loader_state': ('training.html#_loader_state', 'nlpdeep/training.py'),
                                   'nlpdeep.training._lstm16': ('training.html#_lstm16', 'nlpdeep/training.py'),
                                   'nlpdeep.training._memory': ('training.html#_memory', 'nlpdeep/training.py'),
+                                  'nlpdeep.training._not_finite': ('training.html#_not_finite', 'nlpdeep/training.py'),
                                   'nlpdeep.training._out_of_memory': ('training.html#_out_of_memory', 'nlpdeep/training.py'),
                                   'nlpdeep.training._own_lstm': ('training.html#_own_lstm', 'nlpdeep/training.py'),
                                   'nlpdeep.training._pack': ('training.html#_pack', 'nlpdeep/training.py'),

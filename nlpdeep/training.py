@@ -58,6 +58,11 @@ def _float(o):
     if isinstance(o, (tuple, list)): return type(o)(map(_float, o))
     return o.float() if isinstance(o, torch.Tensor) and o.is_floating_point() else o
 
+def _not_finite(model) -> str:
+    "The first weights whose gradient is not finite, by name."
+    bad = [n for n, p in get_model(model).named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
+    return ', '.join(bad[:3]) or 'the weights'
+
 # %% ../nbs/08_training.ipynb #839d6add
 class Precision(MixedPrecision):
     "Mixed precision on any device: autocast around the model alone, a gradient scaler where the kind needs one. fp32: nothing to do."
@@ -92,8 +97,7 @@ class Precision(MixedPrecision):
         try: super().before_step()
         except CancelStepException:                                      # an overflow is mended by a smaller scale; below 1 it was none
             if (scale := self.scaler.get_scale()) >= 1 or hasattr(self.learn, 'lr_finder'): raise
-            bad = [n for n, p in get_model(self.model).named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
-            raise InputError(f"the gradient of {', '.join(bad[:3])} is not finite at any scale of the loss, down to {scale:g} (epoch {self.epoch}, batch {self.iter}). Turn the learning rate down, "
+            raise InputError(f"the gradient of {_not_finite(self.model)} is not finite at any scale of the loss, down to {scale:g} (epoch {self.epoch}, batch {self.iter}). Turn the learning rate down, "
                              'or use bf16 or fp32; if it comes at the very first batches, look at the data. The weights are those of the last good step') from None
     def after_batch(self): self.off()
     def after_fit(self): self.off()
@@ -444,8 +448,7 @@ class Guard(Callback):
         ps = [p for g in self.opt.param_lists for p in g if p.grad is not None]
         norm = nn.utils.get_total_norm([p.grad for p in ps])
         if not torch.isfinite(norm):
-            bad = [n for n, p in get_model(self.model).named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
-            self._stop(f"the gradient of {', '.join(bad[:3]) or 'the weights'} is not finite", 'Turn the learning rate down, clip the gradient (clip=1), or use bf16 or fp32 in place of fp16')
+            self._stop(f"the gradient of {_not_finite(self.model)} is not finite", 'Turn the learning rate down, clip the gradient (clip=1), or use bf16 or fp32 in place of fp16')
         if self.clip: nn.utils.clip_grads_with_norm_(ps, self.clip, norm)
 
 # %% ../nbs/08_training.ipynb #8dc302b4

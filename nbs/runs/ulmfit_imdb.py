@@ -73,9 +73,7 @@ def mean_states(model, ids, bs=16):
 def frozen(way, name):
     "A pretrained encoder as it is, and a function from texts (a Series) to their averaged states; what was read is kept."
     base = pretrained(name, backwards=way == 'backwards')
-    cfg = ULMFiTConfig(**base.sizes)
-    lm = language_model(cfg.encoder(len(base.words))); load_weights(lm, base.weights)
-    m, kept = Classifier(cfg.encoder(len(base.words), True), 2).load_encoder(lm), {}
+    m, kept = Classifier(ULMFiTConfig(**base.sizes).encoder(len(base.words), True), 2).load_encoder(base.model()), {}
     def states(texts):
         new = [t for t in dict.fromkeys(texts) if t not in kept]
         if new: kept.update(zip(new, mean_states(m, [last_words(o, way, LONGEST) for o in base.words(new)])))
