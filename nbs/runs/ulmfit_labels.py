@@ -1,8 +1,8 @@
 """What each stage of ULMFiT is worth, by the number of labels (chapter 09a): movie snippets, split by film.
 
-    python nbs/runs/ulmfit_labels.py [--arms tfidf,scratch,ulmfit,...] [--labels 100,500,2000,all] [--seeds 1,2,3,4,5] [--base en]
+    python nbs/runs/ulmfit_labels.py [--arms tfidf,scratch,ulmfit,...] [--labels 100,500,2000,all] [--seeds 1,2,3,4,5] [--base en] [--again]
 
-Records nbs/results/ulmfit_labels.json, a run at a time: accuracy on the validation and the test part. A run that is recorded already is left out, so the script can be stopped and called again.
+Records nbs/results/ulmfit_labels.json, a run at a time: accuracy on the validation and the test part. A run that is recorded already is left out, so the script can be stopped and called again (`--again`: it is run and recorded anew).
 Without labels a text is still read by the language model, which is therefore trained once for each seed and direction and shared by all label counts and arms. Nothing is chosen here: settings were chosen on the validation
 part before.
 
@@ -11,7 +11,7 @@ part before.
     backwards   the same read backwards                                 both        the mean of the probabilities of the two (kept in a folder beside the cache until they are asked for)
     no_reading  pretrained, without fine-tuning the language model      at_once     pretrained, all layers free from the start
     one_rate    pretrained, one learning rate for all layers            linear_all  nothing is trained but logistic regression on the pretrained encoder's word vectors and states, averaged over the text
-    linear_all_both  the mean of its probabilities in the two directions (records named `linear` and `linear_both` are of a first version that looked at the last layer alone)
+    linear_all_both  the mean of its probabilities in the two directions                blend       the mean of `both` and `linear_all_both`: the fine-tuned and the untouched reader (records named `linear` and `linear_both` are of a first version that looked at the last layer alone)
 """
 import argparse, dataclasses, functools, time
 from unittest.mock import patch
@@ -23,7 +23,7 @@ from nlpdeep.corpora import movie_snippets, tfidf_baseline
 from nlpdeep.ulmfit import Classifier, SampledLoss, TextClassifier, ULMFiTConfig, as_frame, check_labels, class_probs, fit_classifier, finetune_lm, language_model, take_over
 from ulmfit_imdb import by_linear
 
-ARMS = 'tfidf scratch ulmfit pretrained backwards both no_reading at_once one_rate linear_all linear_all_both'.split()
+ARMS = 'tfidf scratch ulmfit pretrained backwards both no_reading at_once one_rate linear_all linear_all_both blend'.split()
 READS = dict(scratch=dict(base='', lm_epochs=0), ulmfit=dict(base=''), backwards=dict(backwards=True), no_reading=dict(lm_epochs=0))     # how an arm's language model differs
 KEPT = home()/'ulmfit_labels'                                                                                                           # probabilities, for the mean of two directions
 
@@ -42,7 +42,7 @@ def reader(seed, reads):
     return c
 
 def judge(arm, df, seed, base):
-    "Probabilities of the validation and the test part, and the classes that are right."
+    "Probabilities of the validation and the test part."
     c = reader(seed, tuple((dict(base=base) | READS.get(arm, {})).items()))
     ids = {p: c.words(list(df.text[df.part == p])) for p in ('train', 'valid', 'test')}
     y = {p: [c.classes.index(o) for o in df.label[df.part == p]] for p in ids}
@@ -53,7 +53,7 @@ def judge(arm, df, seed, base):
     stages = u.unfreezing
     at_once = lambda *a: [dict(o, epochs=o['epochs'] + cfg.n_layers + 1) for o in stages(*a)[-1:]]                                       # as many epochs, all of them with all layers
     with patch('nlpdeep.ulmfit.unfreezing', at_once if arm == 'at_once' else stages): fit_classifier(m, (ids['train'], y['train']), (ids['valid'], y['valid']), cfg)
-    return {p: class_probs(m, ids[p]) for p in ('valid', 'test')}, {p: np.array(y[p]) for p in y}
+    return {p: class_probs(m, ids[p]) for p in ('valid', 'test')}
 
 def by_tfidf(df):
     tr, right = df[df.part == 'train'], lambda d: float(np.mean(np.array(tfidf_baseline(tr.text, tr.label, d.text)) == d.label.values))
@@ -63,26 +63,29 @@ def run(arm, labels, seed, base):
     "Accuracies of one run; None: what it needs is not there."
     df = as_frame(movie_snippets() if labels == 'all' else thin(movie_snippets(), None, int(labels), seed), seed=seed)
     if arm == 'tfidf': return by_tfidf(df)
-    if arm.startswith('linear'):
-        tr, tests = df[df.part == 'train'], {p: df[df.part == p] for p in ('valid', 'test')}
-        probs, classes = by_linear(tr.text, tr.label, {p: d.text for p, d in tests.items()}, ('forwards', 'backwards') if arm == 'linear_all_both' else ('forwards',), base), np.unique(list(tr.label))
-        return {p: float((classes[o.argmax(1)] == tests[p].label.values).mean()) for p, o in probs.items()}
+    y = {p: df.label[df.part == p].values for p in ('valid', 'test')}
+    right = lambda probs: {p: float((np.array(check_labels(df))[probs[p].argmax(1)] == y[p]).mean()) for p in y}
+    def linear(ways):
+        tr = df[df.part == 'train']
+        return by_linear(tr.text, tr.label, {p: df.text[df.part == p] for p in y}, ways, base)
+    if arm.startswith('linear'): return right(linear(('forwards', 'backwards') if arm == 'linear_all_both' else ('forwards',)))
     file = lambda arm, p: KEPT/f'{arm}-{labels}-{seed}-{p}.npy'
-    if arm == 'both':
-        if not all(file(a, p).exists() for a in ('pretrained', 'backwards') for p in ('valid', 'test')): return None
-        classes = check_labels(df)
-        probs, y = ({p: np.load(file('pretrained', p)) + np.load(file('backwards', p)) for p in ('valid', 'test')}, {p: np.array([classes.index(o) for o in df.label[df.part == p]]) for p in ('valid', 'test')})
+    if arm in ('both', 'blend'):
+        if not all(file(a, p).exists() for a in ('pretrained', 'backwards') for p in y): return None
+        probs = {p: np.load(file('pretrained', p)) + np.load(file('backwards', p)) for p in y}
+        if arm == 'blend': probs = {p: probs[p] + o for p, o in linear(('forwards', 'backwards')).items()}
     else:
-        probs, y = judge(arm, df, seed, base)
+        probs = judge(arm, df, seed, base)
         KEPT.mkdir(parents=True, exist_ok=True)
         for p in probs: np.save(file(arm, p), probs[p])
-    return {p: float((probs[p].argmax(1) == y[p]).mean()) for p in probs}
+    return right(probs)
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser()
     for k, v in dict(arms='tfidf,scratch,ulmfit', labels='100,500,2000,all', seeds='1,2,3,4,5', base='en').items(): a.add_argument(f'--{k}', default=v)
+    a.add_argument('--again', action='store_true')
     a = a.parse_args()
-    done = {(o['config']['arm'], o['config']['labels'], o['seed']) for o in (results('ulmfit_labels') if (results_dir()/'ulmfit_labels.json').exists() else [])}
+    done = {(o['config']['arm'], o['config']['labels'], o['seed']) for o in (results('ulmfit_labels') if (results_dir()/'ulmfit_labels.json').exists() and not a.again else [])}
     for seed in map(int, a.seeds.split(',')):
         for arm in a.arms.split(','):
             for labels in a.labels.split(','):
