@@ -4,7 +4,7 @@
 
 # %% ../nbs/00_core.ipynb #e088bef6
 from __future__ import annotations
-import contextlib, functools, gc, importlib.util, json, os, platform, random, re, shlex, shutil, statistics, subprocess, sys, tempfile, time, warnings
+import contextlib, functools, importlib.util, json, os, platform, random, re, shlex, shutil, statistics, subprocess, sys, tempfile, time, warnings
 from datetime import datetime, timezone
 from pathlib import Path
 

@@ -34,7 +34,7 @@ class _Ids(dict):
 
 class _ZeroIds(dict):
     "Token -> id where `xxunk` is 0, without a call of Python for a stranger: no string comes before the empty one, so `'' > token` is False, which is 0 as an id. What is no string cannot be compared."
-    __missing__ = partial(operator.gt, '')
+    __missing__ = staticmethod(partial(operator.gt, ''))
 
 # %% ../nbs/03_numericalization.ipynb #21fbb8a1
 class Vocab(Sequence):
