@@ -1,5 +1,6 @@
 "ULMFiT's parts: words and weights that belong together, losses and pools against a reference, checkpoints that cannot be mismatched, bad input."
 import dataclasses, json, math, pickle, random, shutil
+from pathlib import Path
 import numpy as np, pytest, torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -178,6 +179,30 @@ def test_the_model_that_ships(back):
     assert text.endswith('This film is') if back else text.startswith('This film is')
     long = np.concatenate(ids * 40)                                   # rows of it begin in mid-text: the state must not get stuck there
     assert perplexity(en.model(), [long], bs=16) < 80
+
+@pytest.mark.parametrize('back', (False, True))
+def test_averages_and_answers_of_the_recorded_runs(monkeypatch, back):
+    "`read_states` (nbs/runs/ulmfit_imdb.py) in batches, in pieces, from a state kept = each text and question read alone and whole."
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent/'nbs'/'runs'))
+    from ulmfit_imdb import QUESTIONS, last_words, read_states
+    en = pretrained('en', backwards=back)
+    m = Classifier(ULMFiTConfig(**en.sizes).encoder(len(en.words), True), 2, chunk=5).load_encoder(en.model()).eval()
+    ids = en.words(['One film.', 'This one is long, dull and loud, and it has no end at all.', 'It is good.', 'He left.'])
+    ask = [en.words.vocab.encode(q.split())[::-1 if back else 1].copy() for q in QUESTIONS['backwards' if back else 'forwards']]
+    assert len(ids[0]) == len(ids[3]) < len(ids[2]) and all((q != 0).all() for q in ask)
+    def alone(x):
+        m.encoder.bs = 1; m.encoder.reset()
+        h = [m.encoder.encoder(torch.from_numpy(x)[None])]
+        for l, rnn in enumerate(m.encoder.rnns): o, m.encoder.hidden[l] = rnn(h[-1], m.encoder.hidden[l]); h.append(o)
+        return [o[0] for o in h]
+    with torch.inference_mode():
+        got = read_states(m, ids, ask)
+        for x, o in zip(ids, got):
+            want = torch.cat([h.mean(0) for h in alone(x)] + [alone(x)[-1][-1], torch.stack([alone(np.concatenate([x, q]))[-1][-1] for q in ask]).mean(0)])
+            assert np.allclose(o, want.numpy(), atol=1e-5)
+    assert np.allclose(read_states(m, ids, bs=1), got[:, :-2 * en.sizes['emb_sz']], atol=1e-5)
+    x = np.arange(9)
+    assert last_words(x, 'forwards', 3).tolist() == [0, 6, 7, 8] and last_words(x, 'backwards', 3).tolist() == [0, 1, 2, 3]
 
 def test_the_default_begins_with_it():
     assert ULMFiTConfig.sized() == TextClassifier().cfg and TextClassifier().cfg.base == 'en' and TextClassifier(backwards=True).cfg.base == 'en'

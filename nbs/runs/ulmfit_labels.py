@@ -2,16 +2,19 @@
 
     python nbs/runs/ulmfit_labels.py [--arms tfidf,scratch,ulmfit,...] [--labels 100,500,2000,all] [--seeds 1,2,3,4,5] [--base en] [--again]
 
-Records nbs/results/ulmfit_labels.json, a run at a time: accuracy on the validation and the test part. A run that is recorded already is left out, so the script can be stopped and called again (`--again`: it is run and recorded anew).
+Records nbs/results/ulmfit_labels.json, a run at a time: accuracy on the validation and the test part. A run that is recorded already, with this base, is left out, so the script can be stopped and called again (`--again`: it is run and recorded anew).
 Without labels a text is still read by the language model, which is therefore trained once for each seed and direction and shared by all label counts and arms. Nothing is chosen here: settings were chosen on the validation
-part before.
+part before. (Records named `one_pass` and `two_passes` are of the arm `pretrained`, with the models that shipped before.)
 
     tfidf       TF-IDF (one and two words) and logistic regression      scratch     the classifier alone, from random weights
     ulmfit      language model from random weights, then classifier     pretrained  all three stages, from --base
     backwards   the same read backwards                                 both        the mean of the probabilities of the two (kept in a folder beside the cache until they are asked for)
     no_reading  pretrained, without fine-tuning the language model      at_once     pretrained, all layers free from the start
     one_rate    pretrained, one learning rate for all layers            linear_all  nothing is trained but logistic regression on the pretrained encoder's word vectors and states, averaged over the text
-    linear_all_both  the mean of its probabilities in the two directions                blend       the mean of `both` and `linear_all_both`: the fine-tuned and the untouched reader (records named `linear` and `linear_both` are of a first version that looked at the last layer alone)
+    linear_all_both  the mean of its probabilities in the two directions                blend       the mean of `both` and `asked`: the fine-tuned and the untouched reader
+    asked       `linear_all_both` with the reader's answers beside the averages: its last state when the text is followed by the beginning of a verdict (`QUESTIONS` in ulmfit_imdb.py)
+    unasked     the same, but the reader's last state as it is, without a question
+    taught      `asked` labels the texts without labels, and from those it is surest of it and TF-IDF learn anew; the mean of the two (on validation snippets a loss: not recorded)
 """
 import argparse, dataclasses, functools, time
 from unittest.mock import patch
@@ -20,10 +23,11 @@ import nlpdeep.ulmfit as u
 from nlpdeep.cli import thin
 from nlpdeep.core import home, record, results, results_dir, set_seed
 from nlpdeep.corpora import movie_snippets, tfidf_baseline
-from nlpdeep.ulmfit import Classifier, SampledLoss, TextClassifier, ULMFiTConfig, as_frame, check_labels, class_probs, fit_classifier, finetune_lm, language_model, take_over
-from ulmfit_imdb import by_linear
+from nlpdeep.ulmfit import Classifier, SampledLoss, TextClassifier, ULMFiTConfig, as_frame, check_labels, class_probs, fit_classifier, finetune_lm, language_model, pretrained, take_over
+from nlpdeep.training import lm_precision
+from ulmfit_imdb import by_asking, by_linear, by_teaching
 
-ARMS = 'tfidf scratch ulmfit pretrained backwards both no_reading at_once one_rate linear_all linear_all_both blend'.split()
+ARMS = 'tfidf scratch ulmfit pretrained backwards both no_reading at_once one_rate linear_all linear_all_both blend asked unasked taught'.split()
 READS = dict(scratch=dict(base='', lm_epochs=0), ulmfit=dict(base=''), backwards=dict(backwards=True), no_reading=dict(lm_epochs=0))     # how an arm's language model differs
 KEPT = home()/'ulmfit_labels'                                                                                                           # probabilities, for the mean of two directions
 
@@ -65,15 +69,22 @@ def run(arm, labels, seed, base):
     if arm == 'tfidf': return by_tfidf(df)
     y = {p: df.label[df.part == p].values for p in ('valid', 'test')}
     right = lambda probs: {p: float((np.array(check_labels(df))[probs[p].argmax(1)] == y[p]).mean()) for p in y}
-    def linear(ways):
+    def linear(ways, **kw):
         tr = df[df.part == 'train']
-        return by_linear(tr.text, tr.label, {p: df.text[df.part == p] for p in y}, ways, base)
+        return by_linear(tr.text, tr.label, {p: df.text[df.part == p] for p in y}, ways, base, **kw)
+    def ask(more=None):
+        tr, tests = df[df.part == 'train'], {p: df.text[df.part == p] for p in y}
+        return by_asking(tr.text, tr.label, tests, base) if more is None else by_teaching(tr.text, tr.label, more, tests, base)
+    if arm == 'asked': return right(ask())
+    if arm == 'unasked': return right(linear(('forwards', 'backwards'), C=.003, more='end'))
+    if arm == 'taught': return right(ask(df.text[df.part == 'unsup']))
     if arm.startswith('linear'): return right(linear(('forwards', 'backwards') if arm == 'linear_all_both' else ('forwards',)))
-    file = lambda arm, p: KEPT/f'{arm}-{labels}-{seed}-{p}.npy'
+    read = pretrained(base).card.get('tokens')
+    file = lambda arm, p: KEPT/f'{arm}-{labels}-{seed}-{read}-{p}.npy'
     if arm in ('both', 'blend'):
         if not all(file(a, p).exists() for a in ('pretrained', 'backwards') for p in y): return None
-        probs = {p: np.load(file('pretrained', p)) + np.load(file('backwards', p)) for p in y}
-        if arm == 'blend': probs = {p: probs[p] + o for p, o in linear(('forwards', 'backwards')).items()}
+        probs = {p: (np.load(file('pretrained', p)) + np.load(file('backwards', p))) / 2 for p in y}
+        if arm == 'blend': probs = {p: probs[p] + o for p, o in ask().items()}
     else:
         probs = judge(arm, df, seed, base)
         KEPT.mkdir(parents=True, exist_ok=True)
@@ -85,11 +96,14 @@ if __name__ == '__main__':
     for k, v in dict(arms='tfidf,scratch,ulmfit', labels='100,500,2000,all', seeds='1,2,3,4,5', base='en').items(): a.add_argument(f'--{k}', default=v)
     a.add_argument('--again', action='store_true')
     a = a.parse_args()
-    done = {(o['config']['arm'], o['config']['labels'], o['seed']) for o in (results('ulmfit_labels') if (results_dir()/'ulmfit_labels.json').exists() and not a.again else [])}
+    done = {(o['config']['arm'], o['config']['labels'], o['seed'], o['config'].get('base_tokens')) for o in (results('ulmfit_labels') if (results_dir()/'ulmfit_labels.json').exists() and not a.again else [])}
     for seed in map(int, a.seeds.split(',')):
         for arm in a.arms.split(','):
+            begins = pretrained(a.base) if arm not in ('tfidf', 'scratch', 'ulmfit') else None
+            note = dict(base_tokens=begins.card.get('tokens')) if begins else {}
+            if begins and not arm.startswith('linear') and 'asked' not in arm and arm != 'taught': note['precision'] = lm_precision(len(begins.words))
             for labels in a.labels.split(','):
                 t = time.time()
-                if (arm, labels, seed) in done or (acc := run(arm, labels, seed, a.base)) is None: continue
-                record('ulmfit_labels', acc, data='movie snippets, split by film', seed=seed, minutes=(time.time() - t) / 60, arm=arm, labels=labels)
+                if (arm, labels, seed, note.get('base_tokens')) in done or (acc := run(arm, labels, seed, a.base)) is None: continue
+                record('ulmfit_labels', acc, data='movie snippets, split by film', seed=seed, minutes=(time.time() - t) / 60, arm=arm, labels=labels, **note)
                 print(arm, labels, seed, acc, f'{time.time() - t:.0f} s', flush=True)
