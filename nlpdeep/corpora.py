@@ -447,8 +447,9 @@ def majority_baseline(train_texts, train_labels, texts) -> list[str]:
     return [best for _ in texts]
 
 # %% ../nbs/01_corpora.ipynb #feaa5c24
-def tfidf_baseline(train_texts, train_labels, texts) -> list[str]:
-    "TF-IDF of words and pairs of words, logarithmic counts, and logistic regression (C=10; above two labels one against the rest): a label for each of `texts`."
+def tfidf_baseline(train_texts, train_labels, texts, probs: bool = False):
+    "TF-IDF of words and pairs of words, logarithmic counts, and logistic regression (C=10; above two labels one against the rest): a list with a label for each of `texts`; with `probs` an array of probabilities, (texts, labels), labels in sorted order."
+    import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
@@ -462,6 +463,7 @@ def tfidf_baseline(train_texts, train_labels, texts) -> list[str]:
     model = LogisticRegression(C=10, max_iter=1000)
     if len(set(train_labels)) > 2: model = OneVsRestClassifier(LogisticRegression(C=10, solver='liblinear'))   # label by label: a tenth of the memory
     with threadpool_limits(1): model.fit(x, train_labels)                # on a busy machine, more threads take ten times as long
+    if probs: return model.predict_proba(vec.transform(texts)) if texts else np.empty((0, len(model.classes_)))
     return list(model.predict(vec.transform(texts))) if texts else []
 
 # %% ../nbs/01_corpora.ipynb #109a4315

@@ -645,6 +645,11 @@ def test_baselines_on_the_snippets():
 
 def test_baselines_small():
     assert co.majority_baseline(['a'], ['x'], []) == [] and co.majority_baseline('abc', 'yxx', 'de') == ['x', 'x'] and co.majority_baseline('ab', 'yx', 'd') == ['x']
+    for labels in (['+', '-', '+', '-'], ['+', '-', '0', '-']):
+        few = ['good one', 'bad one', 'so so', 'bad bad']
+        p = co.tfidf_baseline(few, labels, few, probs=True)
+        assert np.allclose(p.sum(1), 1) and [sorted(set(labels))[k] for k in p.argmax(1)] == co.tfidf_baseline(few, labels, few)
+        assert co.tfidf_baseline(few, labels, [], probs=True).shape == (0, len(set(labels)))
     assert co.tfidf_baseline(['good one', 'bad one'], ['+', '-'], []) == [] and co.tfidf_baseline(['good one', 'bad one'], ['+', '-'], ['', 'good']) [1] == '+'
     for args, match in ((([], [], ['x']), 'two labels'), ((['a b'], ['x'], ['y']), 'two labels'), ((['a b'], ['x', 'y'], ['y']), '2 labels'), ((['.', '?'], ['x', 'y'], ['y']), 'no words')):
         with pytest.raises(InputError, match=match): co.tfidf_baseline(*args)

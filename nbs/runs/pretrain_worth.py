@@ -12,7 +12,7 @@ from nlpdeep.cli import thin
 from nlpdeep.core import record, set_seed
 from nlpdeep.corpora import movie_snippets
 from nlpdeep.ulmfit import ULMFiTConfig, as_frame, language_model, pretrained, save_lm
-from ulmfit_imdb import by_linear, frozen, parts
+from ulmfit_imdb import BOTH, by_linear, parts
 
 def untrained(folder, like, seed):
     "A language model of the size and the words of `like`, with random weights."
@@ -39,7 +39,6 @@ if __name__ == '__main__':
                     for seed in map(int, a.seeds.split(',')):
                         t = time.time()
                         tr, va = texts(data, labels, seed)
-                        acc = float(np.mean(by_linear(tr.text, tr.label, dict(valid=va.text), ('forwards',), base)['valid'].argmax(1) == (va.label == sorted(set(tr.label))[1])))
+                        acc = float(np.mean(by_linear(tr.text, tr.label, dict(valid=va.text), BOTH[:1], base)['valid'].argmax(1) == (va.label == sorted(set(tr.label))[1])))
                         record('pretrain_worth', dict(valid=acc), data=data, seed=seed, minutes=(time.time() - t) / 60, arm='linear_all', labels=labels, tokens=tokens)
                     print(f'{tokens:,} tokens, {data}, {labels} labels: the last of the seeds {acc:.3f}', flush=True)
-            frozen.cache_clear()

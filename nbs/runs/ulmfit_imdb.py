@@ -11,13 +11,12 @@ import argparse, functools, os, time
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from nlpdeep.core import home, record, results, results_dir, set_seed
 from nlpdeep.corpora import imdb, tfidf_baseline
-from nlpdeep.ulmfit import PAD, Classifier, Log, ULMFiTConfig, class_probs, fit_classifier, language_model, load_weights, pretrained
+from nlpdeep.ulmfit import Classifier, Log, ULMFiTConfig, class_probs, fit_classifier, language_model, load_weights, pretrained
 
 FEW = dict(epochs=4, min_texts=1000, lr=1e-2, lr_all=4e-3, lr_div=1.3, drop_mult=.8, bs=32, chunk=72)   # of five, on validation reviews at 100 labels
 ALL = dict(epochs=1, lr=1e-2, lr_all=4e-3, lr_div=1.3, drop_mult=.4, bs=32, chunk=72)                   # not tuned
@@ -26,6 +25,13 @@ LONGEST = 400    # tokens read of a review, from its end: the verdict mostly sta
 # what the reader is asked: how a text might go on, or, backwards, what might stand before it, but for the word that tells. Of eight and seven that were written down before any was tried; on validation snippets these do as well as all
 QUESTIONS = dict(forwards=('. it is', '. a', '. the movie was very', '. this film is'), backwards=('film .', 'movie .', ',', 'movie is'))
 KEPT = home()/'ulmfit_imdb'
+BOTH = ('forwards', 'backwards')
+opened = functools.lru_cache(4)(pretrained)   # each model is read once
+
+def tokens_read(arm, name):
+    "How many tokens the reader of an arm had read, as its records say; None: the arm has no reader."
+    if arm.startswith('tfidf'): return None
+    return opened(name, not arm.startswith(('forwards', 'both')) and arm != 'linear_all').card.get('tokens')
 
 def parts(seed, labels):
     "Training (as many as asked), validation and test reviews, no text in two of them; and ten thousand of the other training reviews, without their labels."
@@ -35,9 +41,9 @@ def parts(seed, labels):
     valid, train = train[:2000], train[2000:]
     more = train[:0]
     if labels != 'all':
-        per, all_ = int(labels) // 2, train
-        train = train.groupby('label', group_keys=False)[train.columns.tolist()].apply(lambda d: d.sample(per, random_state=seed))
-        more = all_.drop(train.index)[:10_000]
+        per = int(labels) // 2
+        drawn = train.groupby('label', group_keys=False)[train.columns.tolist()].apply(lambda d: d.sample(per, random_state=seed))
+        more, train = train.drop(drawn.index)[:10_000], drawn
     return dict(train=train, valid=valid, test=test), more.text
 
 def last_words(ids, way, longest):
@@ -46,7 +52,7 @@ def last_words(ids, way, longest):
 
 def read_words(way, ds, name, longest=LONGEST):
     "The pretrained model, and the last words of every text as ids."
-    base = pretrained(name, backwards=way == 'backwards')
+    base = opened(name, way == 'backwards')
     return base, {p: [last_words(o, way, longest) for o in base.words(list(d.text))] for p, d in ds.items()}
 
 def judge(arm, labels, seed, ds, y, name):
@@ -76,10 +82,10 @@ def read_states(model, ids, ask=(), bs=64):
         enc.bs = len(part); enc.reset()
         total = 0
         for piece in x.split(model.chunk, 1): h = torch.cat(all_ := read(piece), 2); total = total + h.sum(1)
-        found, end, answers = [total / x.shape[1]], [tuple(h.clone() for h in o) for o in enc.hidden], []
-        last = all_[-1][:, -1].clone()
+        found, end, answers = [total / x.shape[1]], list(enc.hidden), []
+        last = all_[-1][:, -1]
         for q in ask:
-            enc.hidden = [tuple(h.clone() for h in o) for o in end]
+            enc.hidden = list(end)
             answers.append(read(torch.from_numpy(q).expand(len(part), -1))[-1][:, -1])
         if ask: found += [last, torch.stack(answers).mean(0)]
         for k, o in zip(part, torch.cat(found, 1).numpy()): out[k] = o
@@ -88,7 +94,7 @@ def read_states(model, ids, ask=(), bs=64):
 @functools.lru_cache(2)
 def frozen(way, name):
     "A pretrained encoder as it is, and a function from texts (a Series) to their averaged states, with `more` also its last state ('end') or its answers ('answer'); what was read is kept."
-    base = pretrained(name, backwards=way == 'backwards')
+    base = opened(name, way == 'backwards')
     m, kept = Classifier(ULMFiTConfig(**base.sizes).encoder(len(base.words), True), 2).load_encoder(base.model()), {}
     order = slice(None, None, -1 if way == 'backwards' else 1)
     questions = tuple(base.words.vocab.encode(q.split())[order].copy() for q in QUESTIONS[way])
@@ -110,12 +116,12 @@ def by_linear(train, y, tests, ways, name, C=.01, more=''):
 
 def by_asking(train, y, tests, name):
     "`by_linear` with answers, in both directions. C: of four, on validation texts."
-    return by_linear(train, y, tests, ('forwards', 'backwards'), name, .003, 'answer')
+    return by_linear(train, y, tests, BOTH, name, .003, 'answer')
 
 def by_counting(train, y, tests):
-    "Probabilities of TF-IDF with logistic regression, the settings of `tfidf_baseline`."
-    fit = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10, max_iter=1000)).fit(train, y)
-    return {p: fit.predict_proba(o) for p, o in tests.items()}
+    "Probabilities for each of `tests` of TF-IDF with logistic regression."
+    probs = tfidf_baseline(train, y, pd.concat(list(tests.values())), probs=True)
+    return dict(zip(tests, np.split(probs, np.cumsum([len(o) for o in tests.values()])[:-1])))
 
 def with_guesses(teacher, train, y, more):
     "The labelled texts, and of the texts `more`, which have no labels, the quarter that the probabilities of `teacher` are surest of on either side: texts and labels. (It takes the two classes to be about as frequent.)"
@@ -131,24 +137,19 @@ def by_teaching(train, y, more, tests, name):
 def run(arm, labels, seed, base):
     "Accuracies and what else to note; None: what it needs is not there."
     ds, more = parts(seed, labels)
-    y = {p: (d.label == 'pos').astype(int).tolist() for p, d in ds.items()}
-    if arm == 'tfidf': return {p: float(np.mean(np.array(tfidf_baseline(ds['train'].text, ds['train'].label, ds[p].text)) == ds[p].label.values)) for p in ('valid', 'test')}, {}
-    tests = {p: ds[p].text for p in ('valid', 'test')}
-    right = lambda probs: {p: float((o.argmax(1) == np.array(y[p])).mean()) for p, o in probs.items()}
     if arm.endswith('taught') and not len(more): return None
-    if arm == 'tfidf_taught':
-        tr = ds['train'].text
-        return right(by_counting(*with_guesses(by_counting(tr, y['train'], dict(more=more))['more'], tr, y['train'], more), tests)), {}
-    if arm.startswith('linear') or arm in ('asked', 'taught'):
-        ways = ('forwards',) if arm == 'linear_all' else ('forwards', 'backwards')
-        if arm == 'asked': probs = by_asking(ds['train'].text, y['train'], tests, base)
-        elif arm == 'taught': probs = by_teaching(ds['train'].text, y['train'], more, tests, base)
-        else: probs = by_linear(ds['train'].text, y['train'], tests, ways, base)
-        return right(probs), dict(longest=LONGEST, base_tokens=pretrained(base, ways[-1] == 'backwards').card.get('tokens'))
-    read = pretrained(base).card.get('tokens')
-    file = lambda way, p: KEPT/f'{way}-{labels}-{seed}-{read}-{p}.npy'
+    y = {p: (d.label == 'pos').astype(int).tolist() for p, d in ds.items()}
+    right = lambda probs: {p: float((o.argmax(1) == np.array(y[p])).mean()) for p, o in probs.items()}
+    train, tests = (ds['train'].text, y['train']), {p: ds[p].text for p in ('valid', 'test')}
+    if arm == 'tfidf': return right(by_counting(*train, tests)), {}
+    if arm == 'tfidf_taught': return right(by_counting(*with_guesses(by_counting(*train, dict(more=more))['more'], *train, more), tests)), {}
+    read = tokens_read(arm, base)
+    frozen_arms = dict(linear_all=lambda: by_linear(*train, tests, BOTH[:1], base), linear_all_both=lambda: by_linear(*train, tests, BOTH, base),
+                       asked=lambda: by_asking(*train, tests, base), taught=lambda: by_teaching(*train, more, tests, base))
+    if arm in frozen_arms: return right(frozen_arms[arm]()), dict(longest=LONGEST, base_tokens=read)
+    file = lambda way, p: KEPT/f'{way}-{labels}-{seed}-{tokens_read(way, base)}-{p}.npy'
     if arm.startswith('both'):
-        ways = [arm.replace('both', w) for w in ('forwards', 'backwards')]
+        ways = [arm.replace('both', w) for w in BOTH]
         if not all(file(w, p).exists() for w in ways for p in ('valid', 'test')): return None
         probs, note = {p: sum(np.load(file(w, p)) for w in ways) / 2 for p in ('valid', 'test')}, dict(base_tokens=read)
     else:
@@ -167,7 +168,6 @@ if __name__ == '__main__':
         for labels in a.labels.split(','):
             for arm in a.arms.split(','):
                 t = time.time()
-                read = None if arm.startswith('tfidf') else pretrained(a.base, not arm.startswith(('forwards', 'both')) and arm != 'linear_all').card.get('tokens')
-                if (arm, labels, seed, read) in done or (out := run(arm, labels, seed, a.base)) is None: continue
+                if (arm, labels, seed, tokens_read(arm, a.base)) in done or (out := run(arm, labels, seed, a.base)) is None: continue
                 record('ulmfit_imdb', out[0], data='IMDb', seed=seed, minutes=(time.time() - t) / 60, arm=arm, labels=labels, **out[1])
                 print(arm, labels, seed, out, f'{(time.time() - t) / 60:.1f} min', flush=True)

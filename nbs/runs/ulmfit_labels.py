@@ -14,7 +14,6 @@ part before. (Records named `one_pass` and `two_passes` are of the arm `pretrain
     linear_all_both  the mean of its probabilities in the two directions                blend       the mean of `both` and `asked`: the fine-tuned and the untouched reader
     asked       `linear_all_both` with the reader's answers beside the averages: its last state when the text is followed by the beginning of a verdict (`QUESTIONS` in ulmfit_imdb.py)
     unasked     the same, but the reader's last state as it is, without a question
-    taught      `asked` labels the texts without labels, and from those it is surest of it and TF-IDF learn anew; the mean of the two (on validation snippets a loss: not recorded)
 """
 import argparse, dataclasses, functools, time
 from unittest.mock import patch
@@ -23,11 +22,12 @@ import nlpdeep.ulmfit as u
 from nlpdeep.cli import thin
 from nlpdeep.core import home, record, results, results_dir, set_seed
 from nlpdeep.corpora import movie_snippets, tfidf_baseline
-from nlpdeep.ulmfit import Classifier, SampledLoss, TextClassifier, ULMFiTConfig, as_frame, check_labels, class_probs, fit_classifier, finetune_lm, language_model, pretrained, take_over
 from nlpdeep.training import lm_precision
-from ulmfit_imdb import by_asking, by_linear, by_teaching
+from nlpdeep.ulmfit import Classifier, SampledLoss, TextClassifier, ULMFiTConfig, as_frame, check_labels, class_probs, fit_classifier, finetune_lm, language_model, take_over
+from ulmfit_imdb import BOTH, by_asking, by_linear, opened
 
-ARMS = 'tfidf scratch ulmfit pretrained backwards both no_reading at_once one_rate linear_all linear_all_both blend asked unasked taught'.split()
+ARMS = 'tfidf scratch ulmfit pretrained backwards both no_reading at_once one_rate linear_all linear_all_both blend asked unasked'.split()
+FROZEN = ('linear_all', 'linear_all_both', 'asked', 'unasked')                                                                         # nothing but logistic regression is trained
 READS = dict(scratch=dict(base='', lm_epochs=0), ulmfit=dict(base=''), backwards=dict(backwards=True), no_reading=dict(lm_epochs=0))     # how an arm's language model differs
 KEPT = home()/'ulmfit_labels'                                                                                                           # probabilities, for the mean of two directions
 
@@ -69,22 +69,17 @@ def run(arm, labels, seed, base):
     if arm == 'tfidf': return by_tfidf(df)
     y = {p: df.label[df.part == p].values for p in ('valid', 'test')}
     right = lambda probs: {p: float((np.array(check_labels(df))[probs[p].argmax(1)] == y[p]).mean()) for p in y}
-    def linear(ways, **kw):
-        tr = df[df.part == 'train']
-        return by_linear(tr.text, tr.label, {p: df.text[df.part == p] for p in y}, ways, base, **kw)
-    def ask(more=None):
-        tr, tests = df[df.part == 'train'], {p: df.text[df.part == p] for p in y}
-        return by_asking(tr.text, tr.label, tests, base) if more is None else by_teaching(tr.text, tr.label, more, tests, base)
-    if arm == 'asked': return right(ask())
-    if arm == 'unasked': return right(linear(('forwards', 'backwards'), C=.003, more='end'))
-    if arm == 'taught': return right(ask(df.text[df.part == 'unsup']))
-    if arm.startswith('linear'): return right(linear(('forwards', 'backwards') if arm == 'linear_all_both' else ('forwards',)))
-    read = pretrained(base).card.get('tokens')
+    labelled = df[df.part == 'train']
+    train, tests = (labelled.text, labelled.label), {p: df.text[df.part == p] for p in y}
+    if arm == 'asked': return right(by_asking(*train, tests, base))
+    if arm == 'unasked': return right(by_linear(*train, tests, BOTH, base, C=.003, more='end'))
+    if arm in FROZEN: return right(by_linear(*train, tests, BOTH if arm == 'linear_all_both' else BOTH[:1], base))
+    read = opened(base).card.get('tokens')
     file = lambda arm, p: KEPT/f'{arm}-{labels}-{seed}-{read}-{p}.npy'
     if arm in ('both', 'blend'):
         if not all(file(a, p).exists() for a in ('pretrained', 'backwards') for p in y): return None
         probs = {p: (np.load(file('pretrained', p)) + np.load(file('backwards', p))) / 2 for p in y}
-        if arm == 'blend': probs = {p: probs[p] + o for p, o in ask().items()}
+        if arm == 'blend': probs = {p: probs[p] + o for p, o in by_asking(*train, tests, base).items()}
     else:
         probs = judge(arm, df, seed, base)
         KEPT.mkdir(parents=True, exist_ok=True)
@@ -99,9 +94,9 @@ if __name__ == '__main__':
     done = {(o['config']['arm'], o['config']['labels'], o['seed'], o['config'].get('base_tokens')) for o in (results('ulmfit_labels') if (results_dir()/'ulmfit_labels.json').exists() and not a.again else [])}
     for seed in map(int, a.seeds.split(',')):
         for arm in a.arms.split(','):
-            begins = pretrained(a.base) if arm not in ('tfidf', 'scratch', 'ulmfit') else None
+            begins = opened(a.base) if arm != 'tfidf' and READS.get(arm, {}).get('base') != '' else None
             note = dict(base_tokens=begins.card.get('tokens')) if begins else {}
-            if begins and not arm.startswith('linear') and 'asked' not in arm and arm != 'taught': note['precision'] = lm_precision(len(begins.words))
+            if begins and arm not in FROZEN: note['precision'] = lm_precision(len(begins.words))
             for labels in a.labels.split(','):
                 t = time.time()
                 if (arm, labels, seed, note.get('base_tokens')) in done or (acc := run(arm, labels, seed, a.base)) is None: continue
