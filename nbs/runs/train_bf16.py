@@ -1,25 +1,42 @@
-"""Our training step of a language model in bf16 beside the same in 32 bits, in turn (chapter 08): python nbs/runs/train_bf16.py [--rounds N]
+"""Our training step of a language model in bf16 beside the same in 32 bits, in turn (chapter 08): python
+nbs/runs/train_bf16.py [--rounds N]
 
 Records: nbs/results/train_bf16.json, one run per model.
 """
-import argparse, time
+
+import argparse
+import time
+
 import torch
 from fastai.basics import DataLoaders
-from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
-from nlpdeep.core import bench, device, record, set_seed
-from nlpdeep.training import _step_function, lm_learner
 
-MODELS = {'200/200 x 1, 6,000 words': (200, 200, 1, 6000, 32, 40), '200/400 x 3, 10,000 words': (200, 400, 3, 10_000, 32, 70),
-          '400/1152 x 3, 17,000 words': (400, 1152, 3, 17_000, 32, 70)}   # word vector, hidden, layers, words, rows and columns of a batch
+from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
+from nlpdeep.benchmarks import _step_function
+from nlpdeep.core import device, set_seed
+from nlpdeep.records import bench, record
+from nlpdeep.training import lm_learner
+
+MODELS = {
+    '200/200 x 1, 6,000 words': (200, 200, 1, 6000, 32, 40),
+    '200/400 x 3, 10,000 words': (200, 400, 3, 10_000, 32, 70),
+    '400/1152 x 3, 17,000 words': (400, 1152, 3, 17_000, 32, 70),
+}  # word vector, hidden, layers, words, rows and columns of a batch
+
 
 def step(emb_sz, n_hid, n_layers, words, bs, seq_len, prec):
     "A function that does five training steps and returns the last loss."
     g = torch.Generator().manual_seed(0)
-    batches = [tuple(torch.randint(2, words, (bs, seq_len), generator=g).to(device()) for _ in range(2)) for _ in range(3)]
-    dls = DataLoaders(batches, batches, device=torch.device(device())); dls.vocab = list(range(words))
-    set_seed(0); model = language_model(AWDLSTMConfig(words, emb_sz, n_hid, n_layers))
-    one = _step_function(lm_learner(dls, model, prec=prec, clip=.5), batches)
+    batches = [
+        tuple(torch.randint(2, words, (bs, seq_len), generator=g).to(device()) for _ in range(2))
+        for _ in range(3)
+    ]
+    dls = DataLoaders(batches, batches, device=torch.device(device()))
+    dls.vocab = list(range(words))
+    set_seed(0)
+    model = language_model(AWDLSTMConfig(words, emb_sz, n_hid, n_layers))
+    one = _step_function(lm_learner(dls, model, prec=prec, clip=0.5), batches)
     return lambda: [one() for _ in range(5)][-1]
+
 
 args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 args.add_argument('--rounds', type=int, default=5)
@@ -28,5 +45,13 @@ for name, size in MODELS.items():
     start = time.time()
     row = bench(name, step(*size, 'bf16'), step(*size, 'fp32'), lambda a, b: abs(a - b) < 5e-3 * b, a.rounds)
     assert row['identical'], row
-    record('train_bf16', dict(times_faster=row['ratio'], low=row['low'], high=row['high']), data='random words', seed=0, minutes=(time.time() - start) / 60, model=name, rounds=a.rounds)
+    record(
+        'train_bf16',
+        dict(times_faster=row['ratio'], low=row['low'], high=row['high']),
+        data='random words',
+        seed=0,
+        minutes=(time.time() - start) / 60,
+        model=name,
+        rounds=a.rounds,
+    )
     print(row, flush=True)

@@ -1,0 +1,63 @@
+"""Store how GPT-2's published tokenizer cuts a few telling texts, and every number up to 9,999, so that
+chapter 02 can show it anywhere.
+
+    python nbs/runs/gpt2_pieces.py FOLDER      FOLDER holds GPT-2's vocab.json and merges.txt
+
+The pieces come from transformers' `GPT2Tokenizer`. Writes nbs/results/gpt2_pieces.json: `pieces` (text ->
+tokens, bytes shown as GPT-2 shows them) and
+`cuts` (for 0, 1, ... 9,999 the lengths of the pieces, written one after the other: 22 means two pieces of two
+    digits).
+"""
+
+import sys
+from pathlib import Path
+
+from transformers import GPT2Tokenizer
+
+from nlpdeep.core import write_json
+from nlpdeep.records import results_dir
+
+TEXTS = [
+    'strawberry',
+    ' strawberry',
+    'lower',
+    ' lower',
+    'Lower',
+    'LOWER',
+    'hello world',
+    'hello world ',
+    '    return x',
+    '127 + 677 = 804',
+    '1275 + 6773 = 8048',
+    ' SolidGoldMagikarp',
+    ' unfilmable',
+    '3.11 > 3.9',
+]
+LANGUAGES = {
+    'English': 'The director of this film loves unhappy endings.',
+    'Spanish': 'Al director de esta película le encantan los finales tristes.',
+    'German': 'Der Regisseur dieses Films liebt traurige Enden.',
+    'Polish': 'Reżyser tego filmu uwielbia smutne zakończenia.',
+    'Greek': 'Ο σκηνοθέτης αυτής της ταινίας λατρεύει τα λυπηρά τέλη.',
+    'Hindi': 'इस फ़िल्म के निर्देशक को दुखद अंत पसंद हैं।',
+    'Chinese': '這部電影的導演喜歡悲傷的結局。',
+    'Japanese': 'この映画の監督は悲しい結末が好きです。',
+}
+
+if __name__ == '__main__':
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    tok = GPT2Tokenizer(*(str(Path(sys.argv[1]) / f) for f in ('vocab.json', 'merges.txt')))
+    pieces = {t: tok.tokenize(t) for t in [*TEXTS, *LANGUAGES.values()]}
+    cuts = ' '.join(''.join(str(len(p)) for p in tok.tokenize(str(n))) for n in range(10_000))
+    write_json(
+        results_dir() / 'gpt2_pieces.json',
+        dict(
+            source='transformers GPT2Tokenizer with the published vocab.json and merges.txt',
+            languages=LANGUAGES,
+            pieces=pieces,
+            cuts=cuts,
+        ),
+    )
+    for t, p in pieces.items():
+        print(f'{t!r:60} {len(p):3}  {" ".join(p)}')
