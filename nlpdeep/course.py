@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from .core import InputError, device
+from .core import InputError, device, torch_threads
 from .records import summary
 
 # %% auto #0
@@ -132,11 +132,12 @@ def train_numbers(
     has_resetter = any(isinstance(c, ModelResetter) for c in learn.cbs)
     if hasattr(model, 'reset') and not has_resetter:
         learn.add_cb(ModelResetter())
-    if show:
-        learn.fit_one_cycle(epochs, lr, wd=wd)
-    else:
-        with learn.no_bar(), learn.no_logging():
+    with torch_threads(1):  # a step of so small a model is fastest on one thread
+        if show:
             learn.fit_one_cycle(epochs, lr, wd=wd)
+        else:
+            with learn.no_bar(), learn.no_logging():
+                learn.fit_one_cycle(epochs, lr, wd=wd)
     rows = [tuple(map(float, o)) for o in learn.recorder.values]
     if keep is not None:
         keep += rows

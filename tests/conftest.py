@@ -13,6 +13,29 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')  # a test never waits for a hub
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
+# What trains, starts other processes, or reads a whole corpus. `pytest -m "not slow"` leaves it out.
+SLOW_FILES = {'test_package.py', 'test_cudasim.py'}
+SLOW = set(
+    """test_killed_and_resumed_gives_the_same_losses test_two_processes_give_the_losses_of_one
+    test_clips_after_unscaling
+    test_broken_off_and_resumed_is_undisturbed test_find_lr_changes_nothing test_all_precisions_agree
+    test_precision_follows_the_machine_or_the_variable test_learner_equals_fastais test_wikitext test_imdb
+    test_imdb_real
+    test_imdb_where_neighbours_matter test_snippets test_languages test_a_million_characters
+    test_memo_is_bounded
+    test_memory_of_a_full_memo test_single_text_call test_data_frame test_folder test_two_processes
+    test_nasty_text
+    test_subwords_as_fastai test_gpt2 test_training_as_the_tokenizers_library test_facts_the_shortcuts_rest_on
+    test_bench
+    test_rules_of_ones_own test_token_array_vocab_sz test_new_keeps_vocab_sz test_sorted_is_fastais
+    test_options_work
+    test_pretrain_then_ulmfit test_pieces test_the_model_that_ships test_classifier_broken_off_and_resumed
+    test_averages_and_answers_of_the_recorded_runs test_generate_equals_transformers test_same_seed_same_model
+    test_bench_generate_finds_a_wrong_text test_bench_classify_counts_what_it_compares
+    test_interrupted""".split()
+)
+
+
 def pytest_collection_modifyitems(items):
     "Notebooks are dealt out to the workers one by one; the tests of any other file stay together."
     for item in items:
@@ -20,4 +43,6 @@ def pytest_collection_modifyitems(items):
             if 'test_runs' in item.name:
                 item.add_marker('slow')
                 continue
+        if item.path.name in SLOW_FILES or item.originalname in SLOW:
+            item.add_marker('slow')
         item.add_marker(pytest.mark.xdist_group(item.path.name))
