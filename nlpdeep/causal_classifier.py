@@ -29,11 +29,11 @@ from nlpdeep.causal_models import (
     start_token,
 )
 from .causal_training import causal_learner, matmul_precision
-from .core import InputError, atomic, device, set_seed, versions
+from .core import InputError, atomic, device, recover, set_seed, versions
 from .gpt2 import GPT2
 from .language_model import ProgressLog, run_one_cycle
 from .lm_dataloader import LMDataLoader, SortedDataLoader
-from .model_folder import FORMAT, can_write, config_checksum, file_sha256
+from .model_folder import FORMAT, can_write, config_checksum, file_sha256, model_files
 from .schedules import layer_rates
 from .texts import as_frame, check_labels, check_texts, name_rows, pair_up
 from .training import classifier_learner
@@ -555,14 +555,16 @@ class CausalClassifier:
         return [(w, float(e)) for w, e in zip(words, effect)]
 
     def save(self, path) -> Path:
-        "Write the model folder, whole or not at all. It replaces an older model folder, and nothing else."
+        """Write the model folder, whole or not at all. It replaces the files of an older model there, and
+        nothing else.
+        """
         from safetensors.torch import save_file
 
         if self.model is None:
             raise InputError('there is nothing to save yet: call fit first')
-        path = Path(path)
+        path = Path(path).expanduser()
         can_write(path)
-        with atomic(path, folder=True) as d:
+        with atomic(path, folder=True, ours=model_files(path).__contains__) as d:
             save_pretrained(self.lm._replace(model=self.model.lm), d / 'lm')
             save_file(
                 {'score.weight': self.model.score.weight.detach().cpu().contiguous()},
@@ -593,7 +595,8 @@ class CausalClassifier:
         """
         from safetensors.torch import load_file
 
-        path = Path(path)
+        path = Path(path).expanduser()
+        recover(path)
         if not path.is_dir():
             raise InputError(f'there is no model folder {path}')
         cfg = _checked(path)
@@ -685,7 +688,15 @@ def _probe(tokenizer) -> str:
 
 
 def _files(d: Path) -> list[str]:
-    return sorted(o.relative_to(d).as_posix() for o in d.rglob('*') if o.is_file() and o != d / 'config.json')
+    "The files of a model folder, but for config.json and those that a file manager leaves behind."
+    return sorted(
+        o.relative_to(d).as_posix()
+        for o in d.rglob('*')
+        if o.is_file()
+        and o != d / 'config.json'
+        and not o.name.startswith('._')
+        and o.name.lower() not in ('.ds_store', 'thumbs.db', 'desktop.ini', '.directory')
+    )
 
 # %% ../nbs/12a_causal_classifier.ipynb #2e7049df
 def _checked(path: Path) -> dict:
@@ -712,15 +723,16 @@ def _checked(path: Path) -> dict:
     if cfg.get('checksum') != config_checksum(cfg):
         raise InputError(f'{path}/config.json was edited after it was saved: undo that, or train anew')
     have = _files(path)
-    missing, extra = sorted(set(cfg['sha256']) - set(have)), sorted(set(have) - set(cfg['sha256']))
+    missing = sorted(set(cfg['sha256']) - set(have))
+    extra = sorted(o for o in set(have) - set(cfg['sha256']) if o.startswith('lm/') and not o.endswith('.md'))
     if missing:
         raise InputError(
             f'{path} is no whole model folder, it lacks {", ".join(missing)}: copy it again, or train anew'
         )
     if extra:
         raise InputError(
-            f'{path} holds files that were not saved with the model: {", ".join(extra)}. Take them out; '
-            f'some would be read in place of others'
+            f'{path} holds files that were not saved with the model: {", ".join(extra)}. Take them out of '
+            f'lm/; some would be read in place of others'
         )
     for f, h in cfg['sha256'].items():
         if file_sha256(path / f) != h:

@@ -37,6 +37,8 @@ def encode_prompts(tokenizer, prompts, ctx=2**20, max_new=0, vocab_sz=None):
                 f'prompt {i} has token {max(r)}, the model knows {vocab_sz}: is this the tokenizer it was '
                 f'trained with?'
             )
+    if not rows:
+        raise InputError('there is no prompt: give one or more')
     n = max(map(len, rows))
     if any(len(r) < n for r in rows) and tokenizer.pad_token_id is None:
         raise InputError(
@@ -122,7 +124,9 @@ def generate_causal(
     "Continue texts with any causal language model."
     many = not isinstance(prompts, str)
     _check_settings(max_new, beams, temperature, top_k, top_p, min_p, repetition, seed)
-    rows = prompts if many else [prompts]
+    rows = list(prompts) if many else [prompts]
+    if not rows:
+        return []
     if start:
         rows = [[start_token(tokenizer)] + tokenizer(p, verbose=False)['input_ids'] for p in rows]
     ids, mask = encode_prompts(

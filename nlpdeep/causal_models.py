@@ -355,11 +355,26 @@ def _from_gguf(f: Path) -> CausalLM:
     return _read_model(str(kept))._replace(name=f.stem)
 
 
+_MODEL_FILES = re.compile(
+    r'model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|(generation_)?config\.json|'
+    r'(tokenizer(_config)?|vocab|special_tokens_map|added_tokens)\.json|merges\.txt|tokenizer\.model|'
+    r'chat_template\.jinja'
+)  # what `save_pretrained` of transformers writes
+
+
 def save_pretrained(lm: CausalLM, folder) -> Path:
     """Model and tokenizer as one folder (`model.safetensors`, `config.json`, the tokenizer's files), whole or
-    not at all.
+    not at all. In a folder that exists they replace an older model, and every other file stays.
     """
-    with atomic(folder, folder=True) as p, quiet_transformers():
+    try:
+        older = b'"model_type"' in (Path(folder) / 'config.json').read_bytes()
+    except OSError:
+        older = False
+
+    def ours(name):
+        return older and bool(_MODEL_FILES.fullmatch(name))
+
+    with atomic(folder, folder=True, ours=ours) as p, quiet_transformers():
         (to_hf(lm.model) if isinstance(lm.model, GPT2) else lm.model).save_pretrained(p)
         lm.tokenizer.save_pretrained(p)
     return Path(folder)

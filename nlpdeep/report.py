@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 
 from .core import device_report, versions
@@ -66,7 +67,8 @@ def summary_text(run: dict, out) -> str:
         '',
     ]
     lines += [f'model       {out}', f'report      {Path(out) / "report.html"}']
-    lines += [f'next        nlpdeep classify --model {out} "a warm, funny and quietly moving film"']
+    model = shlex.quote(str(out))
+    lines += [f'next        nlpdeep classify --model {model} "a warm, funny and quietly moving film"']
     return '\n'.join(lines)
 
 # %% ../nbs/14b_report.ipynb #1911f306

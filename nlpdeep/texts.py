@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
-import math
+import json
+import numbers
 import re
 import warnings
 from pathlib import Path
 
 from .core import InputError
 from .corpora import corpus_frame, split_parts
-from .fetch import short_path
+from .fetch import short_path, tell
 
 # %% auto #0
-__all__ = ['MAX_CHARS', 'subsample', 'own_texts', 'own_documents', 'name_rows', 'check_texts', 'pair_up', 'as_frame',
-           'check_labels']
+__all__ = ['MAX_CHARS', 'subsample', 'decode_utf8', 'own_texts', 'own_documents', 'name_rows', 'is_missing', 'check_texts',
+           'pair_up', 'as_frame', 'check_labels']
 
 # %% ../nbs/01c_texts.ipynb #16c8440a
 def subsample(df, limit: int | None = None, labels: int | None = None, seed: int = 42):
@@ -46,17 +48,101 @@ def _some(names):
     return ', '.join(names[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
 
 
-def _utf8(f):
-    "The text of a file; where it is not UTF-8, the error names the line."
-    data = f.read_bytes()
+_OTHER_FILES = {
+    b'PK\x03\x04': 'a zip file, as Excel and Word write them: unpack it, or save the table as "CSV UTF-8"',
+    b'\xd0\xcf\x11\xe0': 'a file of an old Excel or Word: save the table as "CSV UTF-8"',
+    b'PAR1': 'a Parquet file: make a .csv of it, with pandas.read_parquet(…).to_csv(…, index=False)',
+    b'SQLite format 3': 'an SQLite database: make a .csv of the table that holds the texts',
+    b'%PDF': 'a PDF: save its text as a .txt file, for example with: pdftotext',
+    b'\x1f\x8b': 'compressed: unpack it first, with: gunzip',
+    b'BZh': 'compressed: unpack it first, with: bunzip2',
+    b'\xfd7zXZ': 'compressed: unpack it first, with: unxz',
+    b'\x28\xb5\x2f\xfd': 'compressed: unpack it first, with: unzstd',
+    b'\xff\xfe\0\0': 'UTF-32: save it as UTF-8, for example with: iconv -f UTF-32 -t UTF-8',
+    b'\0\0\xfe\xff': 'UTF-32: save it as UTF-8, for example with: iconv -f UTF-32 -t UTF-8',
+    b'\xff\xfe': 'UTF-16: save it as UTF-8, for example with: iconv -f UTF-16 -t UTF-8',
+    b'\xfe\xff': 'UTF-16: save it as UTF-8, for example with: iconv -f UTF-16 -t UTF-8',
+}
+
+
+def decode_utf8(data: bytes, name) -> str:
+    """`data` as text, without a byte order mark; where it is not UTF-8, the error says what it is, or names
+    the line. `name`: what to call it.
+    """
+    for head, what in _OTHER_FILES.items():
+        if data.startswith(head) and (b'\0' in data[:4096] or not data[:4096].isascii()):
+            raise InputError(f'{name} is {what}')
+    if data[:4096].count(b'\0') * 10 > len(data[:4096]):
+        raise InputError(
+            f'{name} is no text in UTF-8, it is full of zero bytes: if it is text in UTF-16, convert it '
+            f'with: iconv -f UTF-16LE -t UTF-8'
+        )
     try:
         return data.decode('utf-8-sig')
     except UnicodeDecodeError as e:
         line = data[: e.start].count(b'\n') + 1
         raise InputError(
-            f'{short_path(f)} is not UTF-8 (byte 0x{data[e.start]:02x} in line {line}): save it as UTF-8, '
+            f'{name} is not UTF-8 (byte 0x{data[e.start]:02x} in line {line}): save it as UTF-8, '
             f'for example with: iconv -f WINDOWS-1252 -t UTF-8'
         ) from e
+
+
+def _utf8(f):
+    "The text of a file; where it is not UTF-8, the error names the line."
+    return decode_utf8(f.read_bytes(), short_path(f))
+
+
+def _refuse_json(path, s):
+    "JSON is no table and no text to learn from: known by its name, or where all of it or each line is JSON."
+    found = path.suffix.lower() in ('.json', '.jsonl', '.ndjson')
+    if not found and re.match(r'\s*(\{\s*["}]|\[\s*[\[{])', s):
+        lines = s.strip().splitlines()
+        for pieces in ((lines[0], lines[-1]), (s,)):  # an object a line, or one thing
+            with contextlib.suppress(ValueError, RecursionError):
+                found = bool([json.loads(o) for o in pieces])
+    if found:
+        raise InputError(
+            f'{short_path(path)} is JSON: make a .csv of it that has a column of texts, for example with '
+            f'pandas.read_json(…, lines=True).to_csv(…, index=False)'
+        )
+
+
+def _lone_quote(s, sep):
+    """The first and last line of a cell in which a quotation mark that stands alone has swallowed the ends
+    of rows; None where there is no such cell.
+    """
+    lines, at = list(io.StringIO(s, newline='')), 0
+    before = csv.field_size_limit(max(len(s) + 1, csv.field_size_limit()))
+    try:
+        rows = csv.reader(lines, delimiter=sep)
+        head = next(rows, [])
+        ends = {k: set() for k in (0, len(head) - 1)}  # what stands in the first and in the last column
+        wide, at = [], rows.line_num
+        for r in rows:
+            if rows.line_num - at > 1:
+                wide.append((at, rows.line_num, r))
+            elif len(r) == len(head):
+                for k, seen in ends.items():
+                    seen.add(r[k])
+            at = rows.line_num
+        for a, b, r in wide:
+            try:
+                list(csv.reader(lines[a:b], delimiter=sep, strict=True))
+            except csv.Error:
+                return a + 1, b
+            for inner in (c.splitlines() for c in r):
+                if len(inner) < 2:
+                    continue
+                if sep == '\t' and any(sep in o for o in inner):
+                    return a + 1, b
+                if len(head) > 1 and (
+                    all(sep in o and o.rsplit(sep, 1)[1] in ends[len(head) - 1] for o in inner[:-1])
+                    or all(sep in o and o.split(sep, 1)[0] in ends[0] for o in inner[1:])
+                ):
+                    return a + 1, b
+    finally:
+        csv.field_size_limit(before)
+    return None
 
 
 def _table(path, text, label, group):
@@ -64,13 +150,31 @@ def _table(path, text, label, group):
     import pandas as pd
 
     sep = '\t' if path.suffix.lower() in ('.tsv', '.tab') else ','
+    s = _utf8(path)
+    _refuse_json(path, s)
+    lone = _lone_quote(s, sep) if '"' in s else None
+    if lone and sep == ',':
+        raise InputError(
+            f'{short_path(path)}: a quotation mark that stands alone makes one cell of the lines '
+            f'{lone[0]} to {lone[1]}: remove it, or put the cell into quotation marks and double those in it'
+        )
+    if lone:
+        tell(
+            f'{short_path(path)}: quotation marks are not in pairs (line {lone[0]}), and are read as they '
+            f'stand'
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 'error', pd.errors.ParserWarning
             )  # else cells beyond the header are lost with a warning
             df = pd.read_csv(
-                io.StringIO(_utf8(path)), sep=sep, dtype=str, keep_default_na=False, index_col=False
+                io.StringIO(s),
+                sep=sep,
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+                quoting=csv.QUOTE_NONE if lone else csv.QUOTE_MINIMAL,
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as e:
         raise InputError(
@@ -95,18 +199,43 @@ def _table(path, text, label, group):
 _PARTS = ('train', 'valid', 'test', 'unsup')
 
 
+def _text_files(path) -> list[Path]:
+    "The .txt files (also .TXT) in `path` and its folders, but for hidden ones."
+    files = [f for f in path.rglob('*') if f.suffix.lower() == '.txt' and f.is_file()]
+    return sorted(f for f in files if not any(o[0] == '.' for o in f.relative_to(path).parts))
+
+
+def _tell_left(path, read, wanted):
+    "Say which files of a folder were not read."
+    read = set(read)
+    left = [f.relative_to(path) for f in sorted(path.rglob('*')) if f not in read and f.is_file()]
+    left = [str(f) for f in left if not any(o[0] == '.' for o in f.parts)]
+    if left and read:
+        n = f'{len(left):,} files are' if len(left) > 1 else 'one file is'
+        tell(f'{short_path(path)}: {n} left out ({_some(left)}); {wanted} is read')
+
+
 def _class_folders(path):
-    "The texts of PATH/CLASS/*.txt, or of PATH/PART/CLASS/*.txt where the folders are called like parts."
+    """The texts of PATH/CLASS/**/*.txt, or of PATH/PART/CLASS/**/*.txt where the folders are called like
+    parts.
+    """
     subs = sorted(o for o in path.iterdir() if o.is_dir() and o.name[0] != '.')
     parts = bool(subs) and all(o.name in _PARTS for o in subs)
     files = [
         (f, c.name, p)
         for p, cs in ([(s.name, sorted(s.iterdir())) for s in subs] if parts else [(None, subs)])
         for c in cs
-        if c.is_dir()
-        for f in sorted(c.glob('*.txt'))
-        if f.name[0] != '.'
+        if c.is_dir() and c.name[0] != '.'
+        for f in _text_files(c)
     ]
+    mixed = [] if parts else [s.name for s in subs if s.name in _PARTS]
+    if mixed and not any(f.parent == path / s for s in mixed for f, *_ in files):
+        other = [s.name for s in subs if s.name not in _PARTS]
+        raise InputError(
+            f'{short_path(path)}: {_some(mixed)} is called like a part, {_some(other)} is not: keep only '
+            f'folders called {", ".join(_PARTS)} there, or only classes'
+        )
+    _tell_left(path, [f for f, *_ in files], 'PATH/PART/CLASS/NAME.txt' if parts else 'PATH/CLASS/NAME.txt')
     if not files:
         raise InputError(
             f'{short_path(path)} has no texts: PATH/CLASS/NAME.txt is looked for, one folder per class'
@@ -211,13 +340,17 @@ def own_documents(
     if not path.exists():
         raise InputError(f'there is no file or folder {short_path(path)}')
     if path.is_dir():
-        texts = [_utf8(f) for f in sorted(path.rglob('*.txt')) if f.name[0] != '.']
+        files = _text_files(path)
+        _tell_left(path, files, 'NAME.txt')
+        texts = [_utf8(f) for f in files]
     elif path.suffix.lower() in ('.csv', '.tsv', '.tab'):
         _, texts, _, part, _ = _table(path, text, None, None)
         if part:
             texts = [t for t, p in zip(texts, part) if p in ('train', 'unsup')]
     else:
-        texts = re.split(r'\n\s*\n', _utf8(path))
+        s = _utf8(path)
+        _refuse_json(path, s)
+        texts = re.split(r'\n\s*\n', s)
     if not any(t.strip() for t in texts):
         raise InputError(
             f'{short_path(path)} has no text: a folder with .txt files is looked for, a .txt file, or a '
@@ -234,6 +367,15 @@ def name_rows(bad, where=''):
     return ', '.join(str(o) for o in bad[:5]) + (f' and {len(bad) - 5} more' if len(bad) > 5 else '') + where
 
 
+def is_missing(o) -> bool:
+    "None, NaN, or what pandas writes for a missing value."
+    return (
+        o is None
+        or (isinstance(o, numbers.Real) and bool(o != o))
+        or type(o).__name__ in ('NAType', 'NaTType')
+    )
+
+
 def check_texts(texts, names=None, where: str = ' (counted from 0)') -> list[str]:
     """`texts` as a list of strings. Anything else, an empty or an endless one among them is an InputError
     that names its row (`names`: what rows are called).
@@ -242,11 +384,7 @@ def check_texts(texts, names=None, where: str = ' (counted from 0)') -> list[str
         raise InputError('one text was given where a list of texts is expected: put it into a list')
     texts = list(texts)
     names = list(range(len(texts))) if names is None else list(names)
-    missing = [
-        n
-        for n, o in zip(names, texts)
-        if o is None or (isinstance(o, float) and math.isnan(o)) or type(o).__name__ in ('NAType', 'NaTType')
-    ]
+    missing = [n for n, o in zip(names, texts) if is_missing(o)]
     if missing:
         raise InputError(
             f'the text is missing in row {name_rows(missing, where)}: fill it in, or leave these rows out'
@@ -287,7 +425,11 @@ def _from_frame(df):
             raise InputError(f'the DataFrame has no column {c!r}; it has: {", ".join(map(repr, df.columns))}')
     part = list(df.part) if 'part' in df else ['train'] * len(df)
     bad = sorted(
-        {str(o) for o in part if o not in ('train', 'valid', 'test') and not str(o).startswith('unsup')}
+        {
+            str(o)
+            for o in part
+            if is_missing(o) or (o not in ('train', 'valid', 'test') and not str(o).startswith('unsup'))
+        }
     )
     if bad:
         raise InputError(f'part takes train, valid, test or unsup; it holds {", ".join(map(repr, bad))}')
@@ -322,7 +464,7 @@ def as_frame(
     df = pd.DataFrame(rows, columns=['text', 'label', 'part', 'row'], dtype=object)
     df['text'] = pd.Series(check_texts(df.text, df.row, ''), dtype=object)
     df['label'] = pd.Series(
-        [None if o is None or o != o or str(o) == '' else str(o) for o in df.label], dtype=object
+        [None if is_missing(o) or str(o) == '' else str(o) for o in df.label], dtype=object
     )
     df.loc[(df.part == 'train') & df.label.isna(), 'part'] = 'unsup'
     if not (df.part == 'valid').any():

@@ -12,6 +12,8 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')  # a test never waits for a hub
 # Tiny models are fastest on one thread, and on a busy machine two threads are many times slower.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
+import nlpdeep  # noqa: E402, F401  before transformers: it mends a torchvision that does not fit its torch
+
 
 # What trains, starts other processes, or reads a whole corpus. `pytest -m "not slow"` leaves it out.
 SLOW_FILES = {'test_package.py', 'test_cudasim.py'}

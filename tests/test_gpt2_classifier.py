@@ -12,9 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
-from transformers import (
-    GPT2Config as HFConfig,
-)  # after nlpdeep, which mends a broken torchvision
+from transformers import GPT2Config as HFConfig
 from transformers import (
     GPT2ForSequenceClassification,
     GPT2LMHeadModel,
@@ -262,6 +260,15 @@ def test_save_and_load(judge, texts, tmp_path):
         and again.classes == judge.classes
     )
     assert load_pretrained(d / 'lm').model.config.model_type == 'gpt2'
+    for name in ('.DS_Store', 'lm/.DS_Store', 'Thumbs.db', '._config.json'):  # a file manager was here
+        (d / name).write_bytes(b'x')
+    assert CausalClassifier.load(d).classes == judge.classes
+    (d / 'README.md').write_text('x')  # the user's own: it stays, and disturbs nobody
+    judge.save(d)
+    assert (d / 'README.md').read_text() == 'x' and CausalClassifier.load(d).classes == judge.classes
+    (d / 'lm' / 'mine.txt').write_text('x')  # but what transformers reads is what was saved
+    with pytest.raises(InputError, match='mine.txt'):
+        CausalClassifier.load(d)
 
 
 @pytest.mark.parametrize(
