@@ -33,7 +33,16 @@ from .core import InputError, atomic, device, recover, set_seed, versions
 from .gpt2 import GPT2
 from .language_model import ProgressLog, run_one_cycle
 from .lm_dataloader import LMDataLoader, SortedDataLoader
-from .model_folder import FORMAT, can_write, config_checksum, file_sha256, model_files
+from nlpdeep.model_folder import (
+    FORMAT,
+    can_write,
+    check_config,
+    check_files,
+    config_checksum,
+    file_sha256,
+    model_files,
+    read_config,
+)
 from .schedules import layer_rates
 from .texts import as_frame, check_labels, check_texts, name_rows, pair_up
 from .training import classifier_learner
@@ -703,40 +712,21 @@ def _checked(path: Path) -> dict:
     "The config of a model folder, every file compared with its checksum."
     if not (path / 'config.json').is_file():
         raise InputError(f'there is no classifier in {path}: config.json is missing')
-    try:
-        cfg = json.loads((path / 'config.json').read_text(encoding='utf-8'))
-    except (UnicodeDecodeError, json.JSONDecodeError) as e:
-        raise InputError(
-            f'{path}/config.json is cut short or was edited ({e}): copy the folder again, or train anew'
-        ) from None
+    cfg = read_config(path)
     kind = cfg.get('kind', 'other') if isinstance(cfg, dict) and cfg.get('made_by') == 'nlpdeep' else 'other'
     if kind != _KIND:
         ours = isinstance(cfg, dict) and cfg.get('made_by') == 'nlpdeep'
         raise InputError(
             f'{path} is not a folder of CausalClassifier' + (': try TextClassifier.load' if ours else '')
         )
-    if not isinstance(cfg.get('format'), int) or cfg['format'] > FORMAT:
-        raise InputError(
-            f'{path} was saved by a newer nlpdeep (format {cfg.get("format")}, this one reads up to '
-            f'{FORMAT}): pip install -U nlpdeep'
-        )
-    if cfg.get('checksum') != config_checksum(cfg):
-        raise InputError(f'{path}/config.json was edited after it was saved: undo that, or train anew')
-    have = _files(path)
-    missing = sorted(set(cfg['sha256']) - set(have))
-    extra = sorted(o for o in set(have) - set(cfg['sha256']) if o.startswith('lm/') and not o.endswith('.md'))
-    if missing:
-        raise InputError(
-            f'{path} is no whole model folder, it lacks {", ".join(missing)}: copy it again, or train anew'
-        )
+    check_config(path, cfg)
+    check_files(path, cfg)
+    extra = sorted(
+        o for o in set(_files(path)) - set(cfg['sha256']) if o.startswith('lm/') and not o.endswith('.md')
+    )
     if extra:
         raise InputError(
             f'{path} holds files that were not saved with the model: {", ".join(extra)}. Take them out of '
             f'lm/; some would be read in place of others'
         )
-    for f, h in cfg['sha256'].items():
-        if file_sha256(path / f) != h:
-            raise InputError(
-                f'{path / f} is cut short or was edited since it was saved: copy it again, or train anew'
-            )
     return cfg

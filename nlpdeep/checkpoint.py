@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import zlib
 from pathlib import Path
@@ -117,8 +116,6 @@ def save_state(path, state: dict) -> Path:
         save_file(
             tensors, p, metadata=dict(nlpdeep_state=str(_FORMAT), state=text, sha256=_digest(text, tensors))
         )
-        with open(p, 'rb') as f:
-            os.fsync(f.fileno())
     return path
 
 

@@ -14,7 +14,8 @@ from .numericalization import Vocab
 from .processor import TextProcessor
 
 # %% auto #0
-__all__ = ['FORMAT', 'file_sha256', 'config_checksum', 'model_files', 'save_folder', 'can_write', 'load_folder']
+__all__ = ['FORMAT', 'file_sha256', 'config_checksum', 'model_files', 'save_folder', 'can_write', 'read_config', 'check_config',
+           'check_files', 'load_folder']
 
 # %% ../nbs/09f_model_folder.ipynb #7b200c3d
 FORMAT = 1  # of the model folder; raised when an older nlpdeep could not read it
@@ -106,6 +107,42 @@ def can_write(path) -> None:
     check_destination(path, folder=True)
 
 # %% ../nbs/09f_model_folder.ipynb #fa8df089
+def read_config(path: Path) -> dict:
+    "What config.json in the model folder `path` holds; an InputError where it cannot be read."
+    try:
+        return json.loads((path / 'config.json').read_text(encoding='utf-8'))
+    except (UnicodeDecodeError, json.JSONDecodeError) as e:
+        raise InputError(
+            f'{path}/config.json is cut short or was edited ({e}): copy the folder again, or train anew'
+        ) from None
+
+
+def check_config(path: Path, cfg: dict) -> None:
+    "An InputError unless this nlpdeep reads the format of `cfg`, and nobody has edited it."
+    if not isinstance(cfg.get('format'), int) or cfg['format'] > FORMAT:
+        raise InputError(
+            f'{path} was saved by a newer nlpdeep ({cfg.get("versions", {}).get("nlpdeep", "?")}, format '
+            f'{cfg.get("format")}); '
+            f'this one reads up to format {FORMAT}: pip install -U nlpdeep'
+        )
+    if cfg.get('checksum') != config_checksum(cfg):
+        raise InputError(f'{path}/config.json was edited after it was saved: undo that, or train anew')
+
+
+def check_files(path: Path, cfg: dict) -> None:
+    "An InputError unless every file that `cfg` names is there, byte for byte."
+    missing = sorted(f for f in cfg['sha256'] if not (path / f).is_file())
+    if missing:
+        raise InputError(
+            f'{path} is no whole model folder, it lacks {", ".join(missing)}: copy it again, or train anew'
+        )
+    for f, h in cfg['sha256'].items():
+        if file_sha256(path / f) != h:
+            raise InputError(
+                f'{path / f} is cut short or was edited since it was saved: copy it again, or train anew'
+            )
+
+
 def load_folder(path) -> tuple[dict, TextProcessor, dict]:
     """Weights, words and config of a model folder, every checksum compared; an InputError where anything is
     missing, cut, edited or newer than this nlpdeep.
@@ -125,29 +162,11 @@ def load_folder(path) -> tuple[dict, TextProcessor, dict]:
         raise InputError(
             f'{path} is no whole model folder, it lacks {", ".join(missing)}: copy it again, or train anew'
         )
-    try:
-        cfg = json.loads((path / 'config.json').read_text(encoding='utf-8'))
-    except (UnicodeDecodeError, json.JSONDecodeError) as e:
-        raise InputError(
-            f'{path}/config.json is cut short or was edited ({e}): copy the folder again, or train anew'
-        ) from None
+    cfg = read_config(path)
     if not isinstance(cfg, dict) or cfg.get('made_by') != 'nlpdeep':
         raise InputError(f'{path}/config.json is not from nlpdeep')
-    if not isinstance(cfg.get('format'), int) or cfg['format'] > FORMAT:
-        raise InputError(
-            f'{path} was saved by a newer nlpdeep ({cfg.get("versions", {}).get("nlpdeep", "?")}, format '
-            f'{cfg.get("format")}); '
-            f'this one reads up to format {FORMAT}: pip install -U nlpdeep'
-        )
-    if cfg.get('checksum') != config_checksum(cfg):
-        raise InputError(f'{path}/config.json was edited after it was saved: undo that, or train anew')
-    for f, h in cfg['sha256'].items():
-        if not (path / f).is_file():
-            raise InputError(f'{path} is no whole model folder, it lacks {f}: copy it again, or train anew')
-        if file_sha256(path / f) != h:
-            raise InputError(
-                f'{path / f} is cut short or was edited since it was saved: copy it again, or train anew'
-            )
+    check_config(path, cfg)
+    check_files(path, cfg)
     tok = json.loads((path / 'tokenizer.json').read_text(encoding='utf-8'))
     words = TextProcessor(
         Vocab.load(path / 'vocab.json'),
