@@ -25,12 +25,15 @@ __all__ = ['WeightDropout', 'AWDLSTMConfig', 'AWDLSTM', 'LinearDecoder', 'Sequen
 # %% ../nbs/07c_encoder.ipynb #beb5324a
 class _SideBySide(torch.autograd.Function):
     """The same weights, written one after the other into one new piece of memory: matrices, then biases, as
-    cuDNN wants them.
+    cuDNN wants them. `low`: in this type (None: as they are); `scale`: their gradients arrive so many times
+    too large.
     """
 
     @staticmethod
-    def forward(ctx, *ws):
-        flat, out, at = ws[0].new_empty(sum(w.numel() for w in ws)), [None] * len(ws), 0
+    def forward(ctx, low, scale, *ws):
+        ctx.type, ctx.scale = ws[0].dtype, scale
+        flat = ws[0].new_empty(sum(w.numel() for w in ws), dtype=low or ws[0].dtype)
+        out, at = [None] * len(ws), 0
         for k in sorted(range(len(ws)), key=lambda k: ws[k].dim() == 1):
             out[k] = flat[at : at + ws[k].numel()].view(ws[k].shape).copy_(ws[k])
             at += ws[k].numel()
@@ -38,7 +41,22 @@ class _SideBySide(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        return grads
+        if ctx.scale != 1:
+            grads = [g.to(ctx.type) / ctx.scale for g in grads]
+        return None, None, *grads
+
+
+class _Cast(torch.autograd.Function):
+    "A tensor in another type; on the way back its gradient is multiplied by `scale`, in 32 bits."
+
+    @staticmethod
+    def forward(ctx, x, kind, scale):
+        ctx.type, ctx.scale = x.dtype, scale
+        return x.to(kind)
+
+    @staticmethod
+    def backward(ctx, g):
+        return (g.float() * ctx.scale).to(ctx.type), None, None
 
 # %% ../nbs/07c_encoder.ipynb #0b1726a0
 class _RawWeights(nn.Module):
@@ -93,7 +111,9 @@ class WeightDropout(_RawWeights):
         for n in self.layer_names:
             ws[n] = F.dropout(ws[n], self.weight_p)
         ws = [*ws.values()]
-        return list(_SideBySide.apply(*ws)) if (ws[0].is_cuda if together is None else together) else ws
+        if ws[0].is_cuda if together is None else together:
+            return list(_SideBySide.apply(None, 1, *ws))
+        return ws
 
     def forward(self, x, hx=None):
         "x: (bs, seq, in) if the layer is batch first -> output (bs, seq, out), and the new state"
@@ -111,14 +131,31 @@ class WeightDropout(_RawWeights):
         ):
             h, c = lstm_step(x.squeeze(int(m.batch_first)), hx[0][0], hx[1][0], *self.dropped())
             return h.unsqueeze(int(m.batch_first)), (h[None], c[None])
-        ws = self.dropped()
         how = (m.bias, m.num_layers, m.dropout, self.training, m.bidirectional, m.batch_first)
+        if x.is_cuda and torch.is_autocast_enabled('cuda'):
+            if torch.get_autocast_dtype('cuda') == torch.bfloat16:
+                return self._in_half(x, hx, how)
+        ws = self.dropped()
         found = bf16_lstm(x, hx, ws, *how) if m.mode == 'LSTM' else None  # None: not for it
         if found is None:
             kernel = getattr(torch._VF, m.mode.lower())  # what nn.LSTM, nn.GRU and nn.RNN call themselves
             found = kernel(x, hx, ws, *how)
         out, *state = found
         return out, tuple(state) if m.mode == 'LSTM' else state[0]
+
+    def _in_half(self, x, hx, how, half=torch.float16, out_type=torch.bfloat16, scale=1024.0):
+        """For bf16 on a GPU: autocast runs cuDNN's recurrent layers in fp16 there too, and no gradient scaler
+        comes with bf16. So this layer scales its own gradients: up on the way in, down on the way out.
+        """
+        lstm = self.module.mode == 'LSTM'
+        x = _Cast.apply(x, half, 1 / scale)
+        hx = [_Cast.apply(o, half, 1 / scale) for o in (hx if lstm else (hx,))]
+        ws = _SideBySide.apply(half, scale, *self.dropped(together=False))
+        with torch.autocast('cuda', enabled=False):
+            kernel = getattr(torch._VF, self.module.mode.lower())
+            out, *state = kernel(x, tuple(hx) if lstm else hx[0], list(ws), *how)
+        out, *state = (_Cast.apply(o, out_type, scale) for o in (out, *state))
+        return out, tuple(state) if lstm else state[0]
 
     def _check(self, x, hx):
         "The kernels believe what they are told: another size would read memory that is not theirs."

@@ -1,9 +1,10 @@
 """What the package does on a pretended GPU: run by test_cudasim.py in a process of its own, as cudasim must
-be imported before torch. Prints one JSON line.
+be imported before torch. Prints one JSON line. With NLPDEEP_REAL_GPU=1 the same on a real one (test_gpu.py).
 
 cudasim shows tensors left on the wrong device. It cannot show kernels, precision, memory, streams or more
 than one GPU."""
 
+import contextlib
 import json
 import os
 import sys
@@ -13,9 +14,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / 'cudasim'))
 os.environ.update(TRANSFORMERS_VERBOSITY='error', NLPDEEP_DEVICE='')
+REAL = os.environ.get('NLPDEEP_REAL_GPU') == '1'
 # isort: off  (cudasim comes before torch)
-from cudasim import CUDA, DeviceMistake, pretend
+if not REAL:
+    from cudasim import CUDA, DeviceMistake, pretend
 import torch
+
+if REAL:  # what PyTorch itself says of two devices is a RuntimeError or a TypeError
+    CUDA, DeviceMistake, pretend = torch.device('cuda', 0), (RuntimeError, TypeError), contextlib.nullcontext
 
 # isort: on
 import nlpdeep.checkpoint
