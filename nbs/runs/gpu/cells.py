@@ -6,6 +6,8 @@ What IPython would bring (`display`, lines that begin with % or !) is left out; 
 shown. A cell that fails is reported with its traceback, and the next notebook follows. `--small`: the first
 ten cells."""
 
+import __future__
+
 import argparse
 import json
 import os
@@ -52,7 +54,7 @@ def run(stem: str, small: bool) -> str:
     names = module.__dict__
     names['display'] = lambda *a, **k: None
     begin = time.monotonic()
-    done = 0
+    done = flags = 0
     for k, cell in enumerate(nb['cells']):
         text = plain(cell) if cell['cell_type'] == 'code' else ''
         skip = '#| slow' in text or '#| eval: false' in text or '#| default_exp' in text
@@ -61,7 +63,9 @@ def run(stem: str, small: bool) -> str:
         if '#| cuda' in text and small:
             continue
         try:
-            exec(compile(text, f'{stem}[{k}] {cell["id"]}', 'exec'), names)
+            if 'from __future__ import annotations' in text:  # holds for the cells that follow, as in Jupyter
+                flags |= __future__.annotations.compiler_flag
+            exec(compile(text, f'{stem}[{k}] {cell["id"]}', 'exec', flags, dont_inherit=True), names)
             done += 1
         except BaseException:
             traceback.print_exc()

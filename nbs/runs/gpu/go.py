@@ -121,8 +121,8 @@ def take(folder: Path):
         mine = ROOT / 'nbs' / 'results' / f.name
         old = json.loads(mine.read_text()) if mine.exists() else []
         new = json.loads(f.read_text())
-        for o in new:  # the other machine has no git
-            o['commit'] = commit if o['commit'] == 'unknown' else o['commit']
+        for o in new:  # the other machine's git, if it has one, knows nothing of what was sent
+            o['commit'] = commit
 
         def key(o):
             return [o.get(k) for k in ('data', 'seed', 'size', 'config', 'device')]

@@ -37,7 +37,7 @@ from nlpdeep.training import ProgressLines, classifier_learner, lm_learner
 from nlpdeep.ulmfit import Classifier, class_loader, class_probs
 
 BEGIN = time.monotonic()
-FREE = [(1, 2e-2), (2, 1e-2), (3, 5e-3)]  # groups free for one epoch, and the top rate; then all, at 1e-3
+FREE = [(1, 2e-2), (2, 1e-2)]  # groups free for one epoch, and the top rate; then three, then all (`--rates`)
 
 
 def say(*what):
@@ -146,11 +146,12 @@ def classifier_stage(a, cfg, words, data, lm, plan):
         say(f'{free} groups free: validation', *(f'{o:.4f}' for o in plan['valid'][-epochs:]))
         return (time.monotonic() - t) / epochs
 
-    for free, top in FREE:
+    third, last = map(float, a.rates.split(','))
+    for free, top in [*FREE, (3, third)]:
         took = one_pass(free, 1, top)
     left = a.seconds - (time.monotonic() - BEGIN) - 15
     plan['last_epochs'] = min(3, max(1, int(left / (1.4 * took))))
-    one_pass(n, plan['last_epochs'], 1e-3)
+    one_pass(n, plan['last_epochs'], last)
     plan['clas_minutes'] = (time.monotonic() - begin) / 60
     return model
 
@@ -187,6 +188,8 @@ def main(a):
         epochs=plan['epochs'],
         last_epochs=plan['last_epochs'],
         precision=precision(),
+        rates=a.rates,
+        model=f'{cfg.emb_sz}/{cfg.n_hid}, three layers',
     )
     (a.work / 'plan.json').write_text(json.dumps(plan))
     say('done')
@@ -198,6 +201,7 @@ if __name__ == '__main__':
     a.add_argument('--work', type=Path, default=Path('runs/imdb_awd'))
     a.add_argument('--seconds', type=float, default=600, help='how long all of it may take')
     a.add_argument('--classifier', type=float, default=140, help='of these, for the classifier and the test')
+    a.add_argument('--rates', default='5e-3,1e-3', help='the greatest once three groups are free, and all')
     a.add_argument('--seed', type=int, default=1)
     a.add_argument('--backwards', action='store_true')
     a.add_argument('--small', action='store_true')
