@@ -4,9 +4,10 @@ chapter 02 can show it anywhere.
     python nbs/runs/gpt2_pieces.py FOLDER      FOLDER holds GPT-2's vocab.json and merges.txt
 
 The pieces come from transformers' `GPT2Tokenizer`. Writes nbs/results/gpt2_pieces.json: `pieces` (text ->
-tokens, bytes shown as GPT-2 shows them) and
+tokens, bytes shown as GPT-2 shows them),
 `cuts` (for 0, 1, ... 9,999 the lengths of the pieces, written one after the other: 22 means two pieces of two
-    digits).
+    digits) and
+`cuts_after_space` (the same for ' 0', ' 1', ... ' 9999'; the space is not counted).
 """
 
 import sys
@@ -49,14 +50,19 @@ if __name__ == '__main__':
         sys.exit(__doc__)
     tok = GPT2Tokenizer(*(str(Path(sys.argv[1]) / f) for f in ('vocab.json', 'merges.txt')))
     pieces = {t: tok.tokenize(t) for t in [*TEXTS, *LANGUAGES.values()]}
-    cuts = ' '.join(''.join(str(len(p)) for p in tok.tokenize(str(n))) for n in range(10_000))
+
+    def cuts(before):
+        pieces = (tok.tokenize(before + str(n)) for n in range(10_000))
+        return ' '.join(''.join(str(len(p.lstrip('Ġ'))) for p in cut) for cut in pieces)
+
     write_json(
         results_dir() / 'gpt2_pieces.json',
         dict(
             source='transformers GPT2Tokenizer with the published vocab.json and merges.txt',
             languages=LANGUAGES,
             pieces=pieces,
-            cuts=cuts,
+            cuts=cuts(''),
+            cuts_after_space=cuts(' '),
         ),
     )
     for t, p in pieces.items():

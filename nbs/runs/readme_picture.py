@@ -13,17 +13,32 @@ matplotlib.use('svg')
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyBboxPatch
 
+from nlpdeep.corpora import movie_snippets, speeches
+from nlpdeep.numericalization import Vocab
+from nlpdeep.tokenization import tokenize_texts
+
 ROOT = Path(__file__).resolve().parents[2]
+TEXT = "The U.S. dollar doesn't sleep."
+TOKENS = list(tokenize_texts([TEXT], n_workers=0)[0])
+VOCAB = Vocab.build(tokenize_texts([*movie_snippets().text, *speeches().text[-30:]], n_workers=0))
+IDS = [str(i) for i in VOCAB.encode(TOKENS)]
+
+
+def lines(words, *ends):
+    "The words in lines that end before these positions."
+    return '\n'.join(' '.join(words[a:b]) for a, b in zip((0, *ends), (*ends, len(words))))
+
+
 STEPS = [
-    ('text', 'The U.S. dollar\ndoesn’t sleep.'),
-    ('tokens', 'xxbos xxmaj the\nxxup u.s. dollar\ndoes n’t sleep .'),
-    ('ids', '2 8 9 7\n641 1203 108\n35 2017 11'),
+    ('text', TEXT.replace('dollar ', 'dollar\n')),
+    ('tokens', lines(TOKENS, 3, 6, 9)),
+    ('ids', lines(IDS, 3, 6, 9)),
     ('batches', '■■■■■ ■■■■■\n■■■■■ ■■■■■\n■■■■■ ■■■■■'),
     ('RNN · LSTM\nAWD-LSTM', 'h ← f(h, x)'),
     ('ULMFiT', 'pretrain\nfine-tune\nclassify'),
     ('GPT-2', 'softmax(QKᵀ)V'),
 ]
-CHAPTERS = ['01', '02', '03', '04', '05 06 07', '08 09', '10 11']
+CHAPTERS = ['01', '02', '03', '04', '05 06 07', '09 10', '11 12']
 
 
 def draw():

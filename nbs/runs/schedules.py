@@ -1,5 +1,6 @@
-"""What a schedule is worth (chapter 08): LMModel7 on Human Numbers, three peak rates, three schedules, five
-seeds: python nbs/runs/schedules.py [--seeds N]
+"""What a schedule is worth (chapter 08): LMModel7 on Human Numbers, three peak rates, five
+seeds, and constant, slanted or one-cycle rates; the last with its own momentum and with that of the others:
+python nbs/runs/schedules.py [--seeds N]
 
 Records: nbs/results/schedules.json. What is recorded already is not run again.
 """
@@ -19,6 +20,7 @@ from nlpdeep.records import record, results
 from nlpdeep.regularization import LMModel7
 
 DATA, EPOCHS = 'human_numbers, last fifth', 6
+SCHEDULES = ('constant', 'one cycle', 'one cycle, momentum 0.9', 'slanted triangle')
 args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 args.add_argument('--seeds', type=int, default=5)
 a = args.parse_args()
@@ -36,6 +38,8 @@ def fit(learn, schedule, lr):
         learn.fit(EPOCHS, lr, wd=0.1)
     elif schedule == 'one cycle':
         learn.fit_one_cycle(EPOCHS, lr, wd=0.1)
+    elif schedule == 'one cycle, momentum 0.9':  # as the other two
+        learn.fit_one_cycle(EPOCHS, lr, wd=0.1, moms=(0.9, 0.9, 0.9))
     elif schedule == 'slanted triangle':
         learn.fit(EPOCHS, lr, wd=0.1, cbs=ParamScheduler({'lr': slanted(lr)}))
 
@@ -46,7 +50,7 @@ except InputError:
     done = set()
 for seed in range(a.seeds):
     for rate in (0.003, 0.01, 0.03):
-        for schedule in ('constant', 'one cycle', 'slanted triangle'):
+        for schedule in SCHEDULES:
             if (schedule, rate, seed) in done:
                 continue
             start = time.time()
