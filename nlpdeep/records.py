@@ -10,13 +10,13 @@ import os
 import re
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 from datetime import datetime, timezone
 from pathlib import Path
 
 from .core import InputError, _package, device_report, size, versions, write_json
+from .provenance import commit, provenance, used_data
 
 # %% auto #0
 __all__ = ['results_dir', 'circumstances', 'this_command', 'results', 'record', 'summary', 'published', 'show_results',
@@ -32,21 +32,6 @@ def results_dir() -> Path:
     here = _package()
     near = here.parent / 'nbs' / 'results'
     return near if near.is_dir() else here / 'results'
-
-
-def _commit() -> str:
-    "The checkout's commit, with `+` where the tree differs from it."
-
-    def git(*a):
-        return subprocess.run(['git', '-C', str(_package()), *a], capture_output=True, text=True)
-
-    try:
-        head = git('rev-parse', '--short=12', 'HEAD')
-    except OSError:
-        return 'unknown'
-    if head.returncode:
-        return 'unknown'
-    return head.stdout.strip() + ('+' if git('status', '--porcelain', '-uno').stdout.strip() else '')
 
 
 def circumstances(run: dict) -> dict:
@@ -77,15 +62,17 @@ def this_command() -> str:
     return shlex.join([Path(argv[0]).name] + [Path(o).name if os.path.isabs(o) else o for o in argv[1:]])
 
 # %% ../nbs/00b_records.ipynb #db011005
-def results(name: str, device: str | None = None) -> list[dict]:
+def results(name: str, device: str | None = None, archived: bool = False) -> list[dict]:
     """The runs recorded under `name` on one kind of `device`: cpu, cuda or all. None: those of the CPU, or
-    all if it has none, so that code that averages over rows never mixes a GPU with a CPU.
+    all if it has none, so that code that averages over rows never mixes a GPU with a CPU. Runs that cannot
+    be made again are `archived`, with a word on why, and only come when asked for.
     """
     if device not in (None, 'cpu', 'cuda', 'all'):
         raise InputError(f'device must be cpu, cuda or all, not {device!r}')
     f = results_dir() / f'{name}.json'
     if f.exists():
         runs = json.loads(f.read_text(encoding='utf-8'))
+        runs = [o for o in runs if archived or 'archived' not in o]
         if device is None:
             device = 'cpu' if any(_kind(o) == 'cpu' for o in runs) else 'all'
         return [o for o in runs if device in ('all', _kind(o))]
@@ -93,10 +80,20 @@ def results(name: str, device: str | None = None) -> list[dict]:
     raise InputError(f'no recorded run {name!r} in {results_dir()}; there are: {", ".join(have) or "none"}')
 
 
+def _started_with() -> Path | None:
+    "The script that this process runs, None in a notebook or a terminal."
+    file = getattr(sys.modules.get('__main__'), '__file__', None)
+    return Path(file) if file and Path(file).suffix == '.py' and 'ipykernel' not in file else None
+
+
 def _same_run(old, new, key):
     "Does the record `old` hold the same run as `new`, on the same device and in the same precision?"
     a, b = circumstances(old), circumstances(new)
-    return {k: old[k] for k in key} == key and all(a[k] == b[k] for k in ('device', 'precision'))
+    return (
+        'archived' not in old
+        and {k: old[k] for k in key} == key
+        and all(a[k] == b[k] for k in ('device', 'precision'))
+    )
 
 
 def record(
@@ -105,6 +102,7 @@ def record(
     data: str,  # which data, which part: "human_numbers, validation"
     seed: int | None = None,  # the seed of this run
     minutes: float | None = None,  # wall time
+    script: Path | None = None,  # the file whose run this is (None: the one that Python was started with)
     **config,  # what tells this run from the others: model, labels, epochs, ...
 ) -> dict:  # the entry written
     """Add one run to the records, in the place of an earlier one with the same data, seed, size, config,
@@ -112,22 +110,24 @@ def record(
     """
     key = dict(data=data, seed=seed, size=size(), config=config)
     here = circumstances(dict(device=device_report(), config=config))
+    script = script or _started_with()
     run = dict(
         **key,
         metrics={k: float(v) for k, v in metrics.items()},
         minutes=None if minutes is None else round(minutes, 3),
         **here,
         date=datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        commit=_commit(),
+        commit=commit(script),
         command=this_command(),
         versions=versions(),
+        provenance=(provenance(script) if script else {}) | dict(data=used_data()),
     )
     key, file = json.loads(json.dumps(key)), results_dir() / f'{name}.json'
     from filelock import FileLock
 
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_name(f'.{name}.lock')):  # several runs may finish at once
-        old = results(name, 'all') if file.exists() else []
+        old = results(name, 'all', archived=True) if file.exists() else []
         write_json(file, [o for o in old if not _same_run(o, run, key)] + [run])
     return run
 
