@@ -14,7 +14,7 @@ from pathlib import Path
 from .core import _package
 
 # %% auto #0
-__all__ = ['code_hash', 'code_used', 'provenance', 'commit', 'data_hash', 'note_data', 'used_data']
+__all__ = ['code_hash', 'code_used', 'made_from', 'commit', 'data_hash', 'note_data', 'used_data']
 
 # %% ../nbs/00e_provenance.ipynb #9b3d5e06
 def _dump(node) -> str:
@@ -169,7 +169,7 @@ def _hash(pieces: dict) -> str:
     return hashlib.sha256(repr(sorted(pieces.items())).encode()).hexdigest()[:16]
 
 
-def provenance(script: Path) -> dict[str, str]:
+def made_from(script: Path) -> dict[str, str]:
     """What a result of `script` depends on: `script` (its file's name), `script_hash` (it and the scripts it
     imports), `package_hash` (what it can reach of the package).
     """
@@ -200,8 +200,8 @@ def commit(script: Path | None = None) -> str:
         files = {str(p / name) for name, _ in code_used(script) for p in places if (p / name).is_file()}
         files = [str(Path(script).resolve()), *sorted(files)]
     # untracked files count, too: a script that is in no commit cannot be found again
-    changed = git('status', '--porcelain', '--', *files).stdout.strip()
-    return head.stdout.strip() + ('+' if changed else '')
+    status = git('status', '--porcelain', '--', *files)  # fails for a file outside the checkout
+    return head.stdout.strip() + ('+' if status.returncode or status.stdout.strip() else '')
 
 # %% ../nbs/00e_provenance.ipynb #9b3d5e0f
 _USED: dict[str, str] = {}  # the data that this process has read, by name

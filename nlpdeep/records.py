@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from .core import InputError, _package, device_report, size, versions, write_json
-from .provenance import commit, provenance, used_data
+from .provenance import commit, made_from, used_data
 
 # %% auto #0
 __all__ = ['results_dir', 'circumstances', 'this_command', 'results', 'record', 'summary', 'published', 'show_results',
@@ -120,7 +120,7 @@ def record(
         commit=commit(script),
         command=this_command(),
         versions=versions(),
-        provenance=(provenance(script) if script else {}) | dict(data=used_data()),
+        provenance=(made_from(script) if script else {}) | dict(data=used_data()),
     )
     key, file = json.loads(json.dumps(key)), results_dir() / f'{name}.json'
     from filelock import FileLock

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .core import InputError, _package, set_seed, size, torch_threads
-from .provenance import data_hash, provenance
+from .provenance import data_hash, made_from
 from .records import record, results, results_dir
 
 # %% auto #0
 __all__ = ['Plan', 'Row', 'runs_dir', 'scripts', 'find_script', 'glance', 'load_script', 'planned', 'recorded', 'changed',
-           'present_data', 'look', 'seed_range', 'make', 'main', 'make_apart', 'runs_table', 'show_runs']
+           'present_data', 'look', 'seed_range', 'make', 'run_script', 'make_apart', 'runs_table', 'show_runs']
 
 # %% ../nbs/00f_runs.ipynb #7c41a806
 @dataclass
@@ -40,6 +40,7 @@ class Plan:
     data: str | Callable[[dict], str] = ''  # which data, which part; or a function of the config
     configs: list[dict] = field(default_factory=lambda: [{}])
     seeds: tuple | Callable[[dict], tuple] = (None,)  # or a function of the config; None: nothing is drawn
+    unwritten: tuple = ()  # keys of the configs that are not written down, because `data` already tells them
     threads: int = 1  # tiny models are fastest on one
 
 
@@ -120,9 +121,13 @@ def _data(plan, config):
     return plan.data(config) if callable(plan.data) else plan.data
 
 
+def _written(plan, config):
+    return {k: v for k, v in config.items() if k not in plan.unwritten}
+
+
 def recorded(plan: Plan, config: dict, seed, rows: list[dict]) -> list[dict]:
     "Those of `rows`, records of the plan's first file, that one run made at the present size."
-    want = json.loads(json.dumps(config)).items()
+    want = json.loads(json.dumps(_written(plan, config))).items()
     return [
         o
         for o in rows
@@ -135,7 +140,7 @@ def recorded(plan: Plan, config: dict, seed, rows: list[dict]) -> list[dict]:
 
 def changed(row: dict, now: dict, data: dict) -> str:
     """What a record's result depends on and has changed since: 'script', 'package' or 'data', several with
-    commas; '' if nothing has. `now` is `provenance` of its script, `data` the present hashes by name.
+    commas; '' if nothing has. `now` is `made_from` of its script, `data` the present hashes by name.
     """
     then = row.get('provenance', {})
     if 'script_hash' not in then:
@@ -175,7 +180,7 @@ def look(names=None) -> list[dict]:
         rows.append(row)
         if not row['makes']:
             continue
-        plan, now = load_script(file).PLAN, provenance(file)
+        plan, now = load_script(file).PLAN, made_from(file)
         target = row['makes'].split()[0]
         have = _records(target)
         if have is None:  # a file of its own form: it is there or not
@@ -231,7 +236,7 @@ def make(
     plan, start, todo = module.PLAN, time.time(), []
     target = plan.makes.split()[0]
     have = _records(target)
-    now = provenance(file)
+    now = made_from(file)
     data = (
         present_data({k for o in have or [] for k in o.get('provenance', {}).get('data', {})})
         if stale
@@ -267,7 +272,7 @@ def make(
                     seed=seed if o.seed == 'same' else o.seed,
                     minutes=took / len(rows) if o.minutes is None else o.minutes,
                     script=file,
-                    **(config | o.config),
+                    **(_written(plan, config) | o.config),
                 )
             shown = ', '.join(f'{k} {v:.4g}' for k, v in list(rows[0].metrics.items())[:4]) if rows else ''
             what = ', '.join(map(str, config.values()))
@@ -275,7 +280,7 @@ def make(
     return 0
 
 
-def main(file) -> None:
+def run_script(file) -> None:
     "A script called by itself: `python nbs/runs/NAME.py --seeds 1-5 --only TEXT --again`."
     about = ast.get_docstring(ast.parse(Path(file).read_text(encoding='utf-8')))
     p = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -292,7 +297,7 @@ def main(file) -> None:
 
 
 def make_apart(file: Path, *options: str) -> int:
-    "`main` of a script in a process of its own, with the threads that Python begins with; its exit code."
+    "`run_script` in a process of its own, with the threads that Python begins with; its exit code."
     env = dict(
         os.environ, PYTHONPATH=os.pathsep.join([str(_package().parent), os.environ.get('PYTHONPATH', '')])
     )

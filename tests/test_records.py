@@ -9,16 +9,16 @@ from nlpdeep.core import InputError, write_json
 from nlpdeep.records import record, results, results_dir
 
 SCRIPT = '''"""Toy."""
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 from nlpdeep.corpora import human_numbers
-from nlpdeep import numericalization as numbers
+from nlpdeep import core as ground
 PLAN = Plan(makes='toy', chapter='00', minutes=1, data='d', configs=[dict(k=(1, 2)), dict(k=3)],
             seeds=lambda c: (0,) if c['k'] == 3 else (0, 1))
 def run(seed, k):
-    numbers.Vocab
+    ground.pick
     return dict(n=len(human_numbers('valid')), seed=seed)
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)
 '''
 
 
@@ -58,7 +58,7 @@ def test_what_a_script_reaches(toy):
     assert {('corpora.py', 'human_numbers'), ('corpora.py', 'number_words'), ('corpora.py', '_TENS')} <= set(
         used
     )
-    assert ('numericalization.py', 'Vocab') in used, 'a name of an imported module'
+    assert ('core.py', 'pick') in used, 'a name of an imported module'
     assert not {('corpora.py', 'imdb'), ('runs.py', 'make'), ('records.py', 'record')} & set(used)
     schedules = prov.code_used(nbs.NBS / 'runs' / 'schedules.py')
     assert {('regularization.py', 'LMModel7'), ('course.py', 'sequence_dls'), ('schedules.py', 'run')} <= set(
@@ -107,7 +107,7 @@ def test_a_record_names_what_made_it(toy):
     R.make(toy, say=[].append)
     prov.note_data('toy data', ['a'])
     row = record('toy', dict(n=1), data='d', script=toy)
-    assert row['provenance'] == prov.provenance(toy) | dict(data=prov.used_data())
+    assert row['provenance'] == prov.made_from(toy) | dict(data=prov.used_data())
     assert row['provenance']['data']['toy data'] == prov.data_hash(['a'])
     assert row['commit'].endswith('+') or row['commit'] == 'unknown', (
         'a script in no commit counts as changed'

@@ -19,7 +19,7 @@ from fastai.text.learner import TextLearner
 from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
 from nlpdeep.corpora import movie_snippets
 from nlpdeep.course import group_chunks
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 
 TEXTS, VALID, BS, SL, EPOCHS, LR = 3_000, 800, 32, 32, 24, 1e-2
 EMB = 96
@@ -150,4 +150,4 @@ def run(seed, row):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)

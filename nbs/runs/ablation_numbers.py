@@ -14,7 +14,7 @@ from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
 from nlpdeep.corpora import human_number_tokens
 from nlpdeep.course import number_data, sequence_dls
 from nlpdeep.regularization import LMModel7
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 
 V, H, EPOCHS, LR = 30, 64, 15, 1e-2
 
@@ -114,4 +114,4 @@ def run(seed, model, row):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)

@@ -12,7 +12,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from nlpdeep.core import set_seed
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 
 WORDS, HID, STEPS, BS, LR = 4, 32, 600, 32, 1e-2
 WAITS = (5, 20)
@@ -70,4 +70,4 @@ def run(seed, model, wait, steps):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)

@@ -7,7 +7,7 @@ import functools
 
 from nlpdeep.benchmarks import bench_gpt2
 from nlpdeep.causal_training import matmul_precision
-from nlpdeep.runs import Plan, Row, main
+from nlpdeep.runs import Plan, Row, run_script
 
 PLAN = Plan(
     makes='gpt2_bench',
@@ -30,4 +30,4 @@ def run(seed, stage, rounds):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)

@@ -16,7 +16,7 @@ from nlpdeep.core import set_seed
 from nlpdeep.corpora import human_number_tokens
 from nlpdeep.course import number_data, sequence_dls, three_word_dls, train_numbers
 from nlpdeep.rnn import LMModel1, LMModel2, LMModel3, LMModel4, LMModel5
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 
 V, H = 30, 64
 
@@ -182,4 +182,4 @@ def run(seed, model, epochs, lr):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)

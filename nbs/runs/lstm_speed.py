@@ -9,7 +9,7 @@ import torch.nn as nn
 
 from nlpdeep.lstm import LSTM, ReadableLSTMCell
 from nlpdeep.records import bench
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 
 H = 64
 PAIRS = {
@@ -51,4 +51,4 @@ def run(seed, compared):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)

@@ -6,7 +6,7 @@ Record: nbs/results/lstm_step.json (config `stage`).
 import functools
 
 from nlpdeep.benchmarks import bench_lstm
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 
 PLAN = Plan(
     makes='lstm_step',
@@ -27,4 +27,4 @@ def run(seed, stage):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)

@@ -7,7 +7,7 @@ from fastai.text.learner import TextLearner
 from nlpdeep.corpora import human_number_tokens
 from nlpdeep.course import number_data, sequence_dls
 from nlpdeep.regularization import LMModel7
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 
 PLAN = Plan(
     makes='schedules',
@@ -51,4 +51,4 @@ def run(seed, schedule, rate, epochs):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)

@@ -10,7 +10,7 @@ from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
 from nlpdeep.benchmarks import _step_function
 from nlpdeep.core import InputError, device, set_seed
 from nlpdeep.records import bench
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 from nlpdeep.training import lm_learner
 
 MODELS = {
@@ -53,4 +53,4 @@ def run(seed, model, rounds):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)

@@ -13,7 +13,7 @@ import sys
 from nlpdeep.benchmarks import step_pair
 from nlpdeep.core import InputError
 from nlpdeep.precision import lm_precision
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 
 CHILD = """
 import json, sys, threading, time
@@ -63,4 +63,4 @@ def run(seed, words, learner):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)

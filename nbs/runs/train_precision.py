@@ -14,7 +14,7 @@ from nlpdeep.core import device, set_seed
 from nlpdeep.corpora import movie_snippets
 from nlpdeep.lm_dataloader import LMDataLoader
 from nlpdeep.numericalization import Vocab
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 from nlpdeep.training import lm_learner
 
 PLAN = Plan(
@@ -60,4 +60,4 @@ def run(seed, precision, epochs):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)

@@ -6,7 +6,7 @@ Records: nbs/results/train_step.json, one run per stage and precision.
 from nlpdeep.benchmarks import STEPS, bench_train
 from nlpdeep.core import InputError
 from nlpdeep.precision import lm_precision
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 
 PLAN = Plan(
     makes='train_step',
@@ -35,4 +35,4 @@ def run(seed, stage, precision, rounds):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)

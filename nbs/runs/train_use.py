@@ -8,7 +8,7 @@ import functools
 
 from nlpdeep.benchmarks import bench_classify, bench_generate
 from nlpdeep.core import InputError
-from nlpdeep.runs import Plan, main
+from nlpdeep.runs import Plan, run_script
 
 DATA = dict(
     generate='a prompt of three made-up words, 40 words more, 400/1152 x 3, 17,000 words',
@@ -43,4 +43,4 @@ def run(seed, stage, rounds):
 
 
 if __name__ == '__main__':
-    main(__file__)
+    run_script(__file__)
