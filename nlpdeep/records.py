@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 from datetime import datetime, timezone
 from pathlib import Path
 
 from .core import InputError, _package, device_report, size, versions, write_json
+from .provenance import commit, made_from, used_data
 
 # %% auto #0
-__all__ = ['results_dir', 'this_command', 'results', 'record', 'summary', 'published', 'show_results', 'flat_tensors',
-           'assert_parity', 'raised', 'bench', 'show_bench']
+__all__ = ['results_dir', 'circumstances', 'this_command', 'results', 'record', 'summary', 'published', 'show_results',
+           'flat_tensors', 'assert_parity', 'raised', 'bench', 'show_bench']
 
 # %% ../nbs/00b_records.ipynb #2c29f926
 def results_dir() -> Path:
@@ -33,19 +34,24 @@ def results_dir() -> Path:
     return near if near.is_dir() else here / 'results'
 
 
-def _commit() -> str:
-    "The checkout's commit, with `+` where the tree differs from it."
+def circumstances(run: dict) -> dict:
+    """Where a run was made: its `device` ('CPU (x86_64)', 'NVIDIA H100, 80 GiB'), `precision` (the run's own
+    before the machine's) and `threads` (None on a GPU). Reads the single line of older records too.
+    """
+    name, *more = run['device'].split(', ')
+    own = run['config'].get('precision') or run.get('precision')
+    threads = run.get('threads')
+    if 'precision' not in run:  # an older record: 'CPU (x86_64), 1 threads, fp32'
+        own = own or more.pop()
+        found = re.search(r'(\d+) threads', run['device'])
+        threads = int(found[1]) if found else None
+    memory = [o for o in more if o.endswith(' GiB')]
+    return dict(device=', '.join([name, *memory]), precision=own, threads=threads)
 
-    def git(*a):
-        return subprocess.run(['git', '-C', str(_package()), *a], capture_output=True, text=True)
 
-    try:
-        head = git('rev-parse', '--short=12', 'HEAD')
-    except OSError:
-        return 'unknown'
-    if head.returncode:
-        return 'unknown'
-    return head.stdout.strip() + ('+' if git('status', '--porcelain', '-uno').stdout.strip() else '')
+def _kind(run):
+    "What a device is in one word: cpu or cuda."
+    return 'cpu' if run['device'].startswith('CPU') else 'cuda'
 
 
 def this_command() -> str:
@@ -56,13 +62,38 @@ def this_command() -> str:
     return shlex.join([Path(argv[0]).name] + [Path(o).name if os.path.isabs(o) else o for o in argv[1:]])
 
 # %% ../nbs/00b_records.ipynb #db011005
-def results(name: str) -> list[dict]:
-    "All runs recorded under `name`."
+def results(name: str, device: str | None = None, archived: bool = False) -> list[dict]:
+    """The runs recorded under `name` on one kind of `device`: cpu, cuda or all. None: those of the CPU, or
+    all if it has none, so that code that averages over rows never mixes a GPU with a CPU. Runs that cannot
+    be made again are `archived`, with a word on why, and only come when asked for.
+    """
+    if device not in (None, 'cpu', 'cuda', 'all'):
+        raise InputError(f'device must be cpu, cuda or all, not {device!r}')
     f = results_dir() / f'{name}.json'
     if f.exists():
-        return json.loads(f.read_text(encoding='utf-8'))
+        runs = json.loads(f.read_text(encoding='utf-8'))
+        runs = [o for o in runs if archived or 'archived' not in o]
+        if device is None:
+            device = 'cpu' if any(_kind(o) == 'cpu' for o in runs) else 'all'
+        return [o for o in runs if device in ('all', _kind(o))]
     have = sorted(o.stem for o in results_dir().glob('*.json')) if results_dir().is_dir() else []
     raise InputError(f'no recorded run {name!r} in {results_dir()}; there are: {", ".join(have) or "none"}')
+
+
+def _started_with() -> Path | None:
+    "The script that this process runs, None in a notebook or a terminal."
+    file = getattr(sys.modules.get('__main__'), '__file__', None)
+    return Path(file) if file and Path(file).suffix == '.py' and 'ipykernel' not in file else None
+
+
+def _same_run(old, new, key):
+    "Does the record `old` hold the same run as `new`, on the same device and in the same precision?"
+    a, b = circumstances(old), circumstances(new)
+    return (
+        'archived' not in old
+        and {k: old[k] for k in key} == key
+        and all(a[k] == b[k] for k in ('device', 'precision'))
+    )
 
 
 def record(
@@ -71,27 +102,33 @@ def record(
     data: str,  # which data, which part: "human_numbers, validation"
     seed: int | None = None,  # the seed of this run
     minutes: float | None = None,  # wall time
+    script: Path | None = None,  # the file whose run this is (None: the one that Python was started with)
     **config,  # what tells this run from the others: model, labels, epochs, ...
 ) -> dict:  # the entry written
-    "Add one run to the records, in the place of an earlier one with the same data, seed, size and config."
+    """Add one run to the records, in the place of an earlier one with the same data, seed, size, config,
+    device and precision. A run in another precision than `core.precision()` says so: `precision='bf16'`.
+    """
     key = dict(data=data, seed=seed, size=size(), config=config)
+    here = circumstances(dict(device=device_report(), config=config))
+    script = script or _started_with()
     run = dict(
         **key,
         metrics={k: float(v) for k, v in metrics.items()},
         minutes=None if minutes is None else round(minutes, 3),
-        device=device_report(),
+        **here,
         date=datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        commit=_commit(),
+        commit=commit(script),
         command=this_command(),
         versions=versions(),
+        provenance=(made_from(script) if script else {}) | dict(data=used_data()),
     )
     key, file = json.loads(json.dumps(key)), results_dir() / f'{name}.json'
     from filelock import FileLock
 
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_name(f'.{name}.lock')):  # several runs may finish at once
-        old = results(name) if file.exists() else []
-        write_json(file, [o for o in old if {k: o[k] for k in key} != key] + [run])
+        old = results(name, 'all', archived=True) if file.exists() else []
+        write_json(file, [o for o in old if not _same_run(o, run, key)] + [run])
     return run
 
 # %% ../nbs/00b_records.ipynb #01cda8d8
@@ -104,24 +141,30 @@ def _spread(vals, fmt):
 def summary(
     name: str, by: str | list, metrics: list | str | None = None, fmt: str | dict = '{:.3f}', where=None
 ):
-    """A DataFrame: one row per value of config `by`, mean ± standard deviation over seeds of each of
-    `metrics`, seeds, minutes.
+    """A DataFrame: one row per value of config `by`, device and precision (with columns for them where rows
+    differ), mean ± standard deviation over seeds of each of `metrics`, seeds, minutes.
     """
     import pandas as pd
 
     by, runs = (
         [by] if isinstance(by, str) else list(by),
-        [o for o in results(name) if where is None or where(o)],
+        [o for o in results(name, 'all') if where is None or where(o)],
     )
     if not runs:
         raise InputError(f'no run of {name!r} passes the filter')
     metrics = [metrics] if isinstance(metrics, str) else list(metrics or runs[0]['metrics'])
     groups = {}
     for o in runs:
-        groups.setdefault(tuple(str(o['config'].get(b, o.get(b, ''))) for b in by), []).append(o)
+        made, key = circumstances(o), tuple(str(o['config'].get(b, o.get(b, ''))) for b in by)
+        groups.setdefault((key, made['device'], made['precision']), []).append(o)
+    devices, kinds = {o[1] for o in groups}, {o[:2] for o in groups}
     rows = []
-    for key, os_ in groups.items():
+    for (key, device, prec), os_ in groups.items():
         row = dict(zip(by, key))
+        if len(devices) > 1:
+            row['device'] = device
+        if len(kinds) < len(groups):  # one line of the table in several precisions: a line for each
+            row['precision'] = prec
         for m in metrics:
             vals = [o['metrics'][m] for o in os_ if m in o['metrics']]
             if vals:
@@ -153,14 +196,19 @@ def show_results(name: str, by: str | list, metrics=None, fmt='{:.3f}', where=No
     df, pub = summary(name, by, metrics, fmt, where), published(name)
     if pub:
         df['published'] = [pub.get(k if isinstance(k, str) else k[0], {}).get('value', '–') for k in df.index]
-    runs = [o for o in results(name) if where is None or where(o)]
+    runs = [o for o in results(name, 'all') if where is None or where(o)]
+
+    def machine(o):
+        made = circumstances(o)
+        threads = f', {made["threads"]} threads' if made['threads'] else ''
+        return f'{made["device"]}{threads}, {made["precision"]}'
 
     def uniq(vals):
         return ', '.join(dict.fromkeys(str(v) for v in vals))
 
     cap = (
         f'recorded in {name}.json · data: {uniq(o["data"] for o in runs)} · size: '
-        f'{uniq(o["size"] for o in runs)} · device: {uniq(o["device"] for o in runs)}'
+        f'{uniq(o["size"] for o in runs)} · device: {uniq(map(machine, runs))}'
         f' · torch {uniq(o["versions"].get("torch") for o in runs)}, fastai '
         f'{uniq(o["versions"].get("fastai") for o in runs)}'
         f' · {uniq(o["date"][:10] for o in runs)}'

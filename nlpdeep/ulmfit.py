@@ -165,6 +165,7 @@ def fit_classifier(
     log=None,  # a `ProgressLog`; None: silence
     # more callbacks for every pass; or a function of its number, from 0: a `Checkpoint` needs a file for each
     cbs=(),
+    passes=gradual_unfreezing,  # the passes of a config: how many layer groups learn, epochs, rates
     **kwargs,  # for `classifier_learner`: `prec`, say
 ) -> dict:  # loss and accuracy per epoch on the validation texts, the training loss of every step
     "Stage three: gradual unfreezing, one cycle per pass."
@@ -195,7 +196,7 @@ def fit_classifier(
 
     if cfg.epochs:
         cfg = dataclasses.replace(cfg, epochs=max(cfg.epochs, -(-cfg.min_texts // len(train[0]))))
-    for k, step in enumerate(gradual_unfreezing(cfg)):
+    for k, step in enumerate(passes(cfg)):
         learn.freeze_to(len(step['rates']) - step['free'])
         run_one_cycle(
             learn,

@@ -146,6 +146,31 @@ def test_records(tmp_path, monkeypatch):
         results('s')
 
 
+def test_records_of_two_machines_are_never_averaged(tmp_path, monkeypatch):
+    monkeypatch.setenv('NLPDEEP_RESULTS', str(tmp_path))
+    for machine, prec in (
+        ('CPU (x86_64), 1 threads', 'fp32'),
+        ('CPU (x86_64), 1 threads', 'bf16'),
+        ('NVIDIA T4, 15 GiB', 'fp16'),
+    ):
+        monkeypatch.setattr(records_mod, 'device_report', lambda said=f'{machine}, {prec}': said)
+        for seed in (0, 1, 1):
+            record('r', dict(acc=seed), data='d', seed=seed, model='m')
+    assert len(results('r', 'all')) == 6 and len(results('r')) == 4 and len(results('r', 'cuda')) == 2
+    table = summary('r', by='model')
+    assert list(table['seeds']) == [2, 2, 2] and list(table['precision']) == ['fp32', 'bf16', 'fp16']
+    assert list(table['device']) == ['CPU (x86_64)'] * 2 + ['NVIDIA T4, 15 GiB']
+    old = results('r', 'all')[0]
+    del old['precision'], old['threads']
+    records_mod.write_json(tmp_path / 'r.json', [dict(old, device='CPU (x86_64), 2 threads, bf16')])
+    monkeypatch.setattr(records_mod, 'device_report', lambda: 'CPU (x86_64), 1 threads, fp32')
+    record(
+        'r', dict(acc=9), data='d', seed=0, model='m', precision='bf16'
+    )  # its own precision before the machine's
+    record('r', dict(acc=9), data='d', seed=0, model='m')
+    assert [o.get('precision') for o in results('r')] == [None, 'bf16', 'fp32']
+
+
 def test_parity_finds_each_kind_of_difference():
     lin = torch.nn.Linear(3, 2)
 

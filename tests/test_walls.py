@@ -12,12 +12,14 @@ from notebooks import ROOT
 # Each module and what it may import of ours. Models know no training and no data, training knows no model.
 EDGES = {
     'core': '',
-    'records': 'core',
+    'provenance': 'core',
+    'records': 'core provenance',
+    'runs': 'core provenance records corpora',
     'doctor': 'core',
     'notebook': 'core doctor',
     # text
     'fetch': 'core',
-    'corpora': 'core fetch',
+    'corpora': 'core fetch provenance',
     'texts': 'core fetch corpora',
     'baselines': 'core',
     'rules': 'core',
@@ -49,7 +51,8 @@ EDGES = {
     'generation': 'core rules numericalization processor sampling',
     'ulmfit': 'core processor lm_dataloader awd_lstm training language_model',
     'model_folder': 'core numericalization processor',
-    'pretraining': 'core texts fast_words tokenization subwords processor numericalization lm_dataloader '
+    'pretraining': 'core provenance texts '
+    'fast_words tokenization subwords processor numericalization lm_dataloader '
     'losses awd_lstm '
     'precision checkpoint training language_model model_folder',
     'text_classifier': 'core texts rules processor awd_lstm training language_model generation ulmfit '
@@ -61,7 +64,7 @@ EDGES = {
     'causal_models '
     'causal_training',
     'report': 'core',
-    'cli': 'core records doctor corpora texts baselines language_model model_folder pretraining '
+    'cli': 'core records runs doctor corpora texts baselines language_model model_folder pretraining '
     'text_classifier report '
     'benchmarks',
 }

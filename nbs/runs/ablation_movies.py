@@ -1,10 +1,4 @@
-"""What are AWD-LSTM's dropouts worth on real text? Words of the movie snippets, one thing changed at a time
-(chapter 07).
-
-    python nbs/runs/ablation_movies.py                          every run that is not recorded yet, three
-        seeds each
-    python nbs/runs/ablation_movies.py --seeds 1 --only twice   some of them
-    python nbs/runs/ablation_movies.py --again                  also those that are recorded
+"""What are AWD-LSTM's dropouts worth on real text? Words of the movie snippets, one thing changed at a time.
 
 A small AWD-LSTM (word vectors of 96, one layer of 96: a deeper stack needs a longer training) reads critics'
 verdicts on films as one long text; verdicts on other films validate. An interpolated
@@ -12,10 +6,9 @@ Kneser-Ney trigram, which only counts, is the baseline. Records: nbs/results/abl
 `row`).
 """
 
-import argparse
+import functools
 import math
 import re
-import time
 from collections import Counter, defaultdict
 
 import torch
@@ -24,25 +17,34 @@ from fastai.callback import schedule  # noqa: F401
 from fastai.text.learner import TextLearner
 
 from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
-from nlpdeep.core import InputError, set_seed, size
 from nlpdeep.corpora import movie_snippets
 from nlpdeep.course import group_chunks
-from nlpdeep.records import record, results
+from nlpdeep.runs import Plan, run_script
 
 TEXTS, VALID, BS, SL, EPOCHS, LR = 3_000, 800, 32, 32, 24, 1e-2
 EMB = 96
-DATA = f'movie_snippets, {TEXTS} verdicts of train, {VALID} of valid'
 ROWS = {  # all dropouts times drop_mult; the penalties stay
     'no dropout': dict(drop_mult=0.0, alpha=2.0, beta=1.0),
     "fastai's dropouts": dict(drop_mult=1.0, alpha=2.0, beta=1.0),
     "twice fastai's dropouts": dict(drop_mult=2.0, alpha=2.0, beta=1.0),
 }
+COUNTS = {'counts of single words': 1, 'Kneser-Ney, pairs of words': 2, 'Kneser-Ney, three words': 3}
+
+PLAN = Plan(
+    makes='ablation_movies',
+    chapter='07_awd_lstm',
+    minutes=100,
+    data=f'movie_snippets, {TEXTS} verdicts of train, {VALID} of valid',
+    configs=[dict(row=row) for row in (*COUNTS, *ROWS)],
+    seeds=lambda config: (None,) if config['row'] in COUNTS else range(3),
+)
 
 
 def words(texts):
     return [w for t in texts for w in ['xxbos'] + re.findall(r"[\w']+|[^\w\s]", t.lower())]
 
 
+@functools.cache
 def corpus():
     """ids of the training and validation text, and the vocabulary: padding, unknown, and each word seen three
     times or more.
@@ -132,60 +134,20 @@ def train(dls, vocab_sz, drop_mult, alpha, beta):
     )
 
 
-if __name__ == '__main__':
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--seeds', type=int, default=3)
-    p.add_argument('--only', default='', help='part of a row')
-    p.add_argument('--again', action='store_true')
-    p.add_argument(
-        '--minutes', type=float, default=1e9, help='stop after so many minutes; the next call goes on'
-    )
-    a = p.parse_args()
-    torch.set_num_threads(1)
+def run(seed, row):
     train_ids, valid_ids, vocab = corpus()
-    dls, start = loaders(train_ids, valid_ids), time.time()
-    try:
-        done = {(o['config']['row'], o['seed'], o['size'], o['data']) for o in results('ablation_movies')}
-    except InputError:
-        done = set()
+    if row in ROWS:
+        return train(loaders(train_ids, valid_ids), len(vocab), **ROWS[row])
+    loss = KneserNey(train_ids, COUNTS[row], len(vocab)).loss(valid_ids)
+    return dict(
+        valid_loss=loss,
+        perplexity=math.exp(loss),
+        words=len(train_ids),
+        valid_words=len(valid_ids),
+        vocab=len(vocab),
+        unknown=valid_ids.count(1) / len(valid_ids),
+    )
 
-    def unk(ids):
-        return ids.count(1) / len(ids)
 
-    for n, name in (
-        (1, 'counts of single words'),
-        (2, 'Kneser-Ney, pairs of words'),
-        (3, 'Kneser-Ney, three words'),
-    ):
-        if a.only not in name or not a.again and (name, None, size(), DATA) in done:
-            continue
-        loss = KneserNey(train_ids, n, len(vocab)).loss(valid_ids)
-        record(
-            'ablation_movies',
-            dict(
-                valid_loss=loss,
-                perplexity=math.exp(loss),
-                words=len(train_ids),
-                valid_words=len(valid_ids),
-                vocab=len(vocab),
-                unknown=unk(valid_ids),
-            ),
-            data=DATA,
-            row=name,
-        )
-        print(f'{name:42} {math.exp(loss):.1f}', flush=True)
-    for seed in range(a.seeds):
-        for row, how in ROWS.items():
-            if a.only not in row or not a.again and (row, seed, size(), DATA) in done:
-                continue
-            if time.time() - start > 60 * a.minutes:
-                raise SystemExit('more to do: call again')
-            set_seed(seed)
-            t = time.time()
-            m = train(dls, len(vocab), **how)
-            record('ablation_movies', m, data=DATA, seed=seed, minutes=(time.time() - t) / 60, row=row)
-            print(
-                f'{row:42} seed {seed}  {m["perplexity"]:.1f}  lowest {m["lowest_perplexity"]:.1f}  known '
-                f'text {m["train_perplexity"]:.1f}',
-                flush=True,
-            )
+if __name__ == '__main__':
+    run_script(__file__)

@@ -1,33 +1,21 @@
-"""What is each part of LMModel7 and of the full AWD-LSTM worth on Human Numbers? One thing changes at a time
-(chapter 07).
-
-    python nbs/runs/ablation_numbers.py                          every run that is not recorded yet, five
-        seeds each
-    python nbs/runs/ablation_numbers.py --seeds 1 --only untied  some of them
-    python nbs/runs/ablation_numbers.py --again                  also those that are recorded
+"""What is each part of LMModel7 and of the full AWD-LSTM worth on Human Numbers? One thing changes at a time.
 
 The recipe is the lessons': fastai's `TextLearner` (AR, TAR and the state's reset), 15 epochs up to 1e-2,
 batches of 64 rows and 16 words, the last fifth validates.
 Records: nbs/results/ablation_numbers.json (config `model`, and `row`: the row of the table).
 """
 
-import argparse
-import time
-
-import torch
 from fastai.basics import CrossEntropyLossFlat, accuracy
 from fastai.callback import schedule  # noqa: F401
 from fastai.text.learner import TextLearner
 from torch import nn
 
 from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
-from nlpdeep.core import InputError, set_seed, size
 from nlpdeep.corpora import human_number_tokens
 from nlpdeep.course import number_data, sequence_dls
-from nlpdeep.records import record, results
 from nlpdeep.regularization import LMModel7
+from nlpdeep.runs import Plan, run_script
 
-DATA = 'human_numbers, last fifth'
 V, H, EPOCHS, LR = 30, 64, 15, 1e-2
 
 # LMModel7, less one part; then none of its parts, and one part added
@@ -87,12 +75,14 @@ def awd_lstm(drops, normal):
     return model
 
 
-def runs():
-    "(model, row, a function that builds it, alpha, beta, weight decay)"
-    for row, s in SEVEN.items():
-        yield 'LMModel7', row, lambda s=s: model7(**s), s['alpha'], s['beta'], s['wd']
-    for row, s in AWD.items():
-        yield 'AWDLSTM', row, lambda s=s: awd_lstm(**s), FULL['alpha'], FULL['beta'], FULL['wd']
+PLAN = Plan(
+    makes='ablation_numbers',
+    chapter='07_awd_lstm',
+    minutes=145,
+    data='human_numbers, last fifth',
+    configs=[dict(model=m, row=row) for m, rows in dict(LMModel7=SEVEN, AWDLSTM=AWD).items() for row in rows],
+    seeds=range(5),
+)
 
 
 def train(model, dls, alpha, beta, wd):
@@ -115,43 +105,13 @@ def train(model, dls, alpha, beta, wd):
     )
 
 
-def recorded():
-    try:
-        return {
-            (o['config']['model'], o['config']['row'], o['seed'], o['size'])
-            for o in results('ablation_numbers')
-        }
-    except InputError:
-        return set()
+def run(seed, model, row):
+    dls = sequence_dls(number_data(human_number_tokens()).ids)
+    if model == 'LMModel7':
+        how = SEVEN[row]
+        return train(model7(**how), dls, how['alpha'], how['beta'], how['wd'])
+    return train(awd_lstm(**AWD[row]), dls, FULL['alpha'], FULL['beta'], FULL['wd'])
 
 
 if __name__ == '__main__':
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--seeds', type=int, default=5)
-    p.add_argument('--only', default='', help='part of "MODEL: row"')
-    p.add_argument('--again', action='store_true')
-    p.add_argument(
-        '--minutes', type=float, default=1e9, help='stop after so many minutes; the next call goes on'
-    )
-    a = p.parse_args()
-    torch.set_num_threads(1)  # the matrices are small: a second thread only waits
-    dls, done, start = sequence_dls(number_data(human_number_tokens()).ids), recorded(), time.time()
-    for seed in range(a.seeds):  # a seed for every row, then the next
-        for name, row, make, *how in runs():
-            if a.only not in f'{name}: {row}' or not a.again and (name, row, seed, size()) in done:
-                continue
-            if time.time() - start > 60 * a.minutes:
-                raise SystemExit('more to do: call again')
-            set_seed(seed)
-            t = time.time()
-            m = train(make(), dls, *how)
-            record(
-                'ablation_numbers',
-                m,
-                data=DATA,
-                seed=seed,
-                minutes=(time.time() - t) / 60,
-                model=name,
-                row=row,
-            )
-            print(f'{name}: {row:42} seed {seed}  {m["accuracy"]:.4f}  {m["valid_loss"]:.3f}', flush=True)
+    run_script(__file__)

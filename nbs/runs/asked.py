@@ -1,7 +1,5 @@
-"""A frozen SmolLM2 asked a question about the movie snippets (chapter 10): features once, then logistic
-regression, at 100, 500, 2,000 and all labels, over five draws.
-
-    python nbs/runs/asked.py [--labels 100,500,2000,all] [--seeds 1,2,3,4,5] [--again]
+"""A frozen SmolLM2 asked a question about the movie snippets: features once, then logistic regression, at
+100, 500, 2,000 and all labels, over five draws.
 
 Each snippet is read once, followed by QUESTION. What is kept of that one pass, for every layer in LAYERS: the
 state of the last token of the question (arm `asked`) and the state of the last token of the snippet, which no
@@ -14,11 +12,10 @@ seed. For each number of labels one setting (which layer, which C) is chosen, by
 validation part over the
 draws; then the test part is scored once for each draw. Minutes are of CPU time, on one thread.
 Records nbs/results/asked.json, and asked_layers.json (the mean validation accuracy by layer, with the best
-C); what is recorded already is left out, unless `--again`. The features are kept in nlpdeep's cache, under a
-name that depends on the texts and the question.
+C). The features are kept in nlpdeep's cache, under a name that depends on the texts and the question.
 """
 
-import argparse
+import functools
 import hashlib
 import time
 import numpy as np
@@ -28,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from nlpdeep.texts import subsample
 from nlpdeep.core import home, precision
-from nlpdeep.records import record, results, results_dir
+from nlpdeep.runs import Plan, Row, run_script
 from nlpdeep.corpora import movie_snippets
 from nlpdeep.causal_models import load_pretrained, start_token
 
@@ -108,103 +105,98 @@ def fit(x, y, C):
     return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(x, y)
 
 
-if __name__ == '__main__':
-    a = argparse.ArgumentParser()
-    for k, v in dict(labels='100,500,2000,all', seeds='1,2,3,4,5').items():
-        a.add_argument(f'--{k}', default=v)
-    a.add_argument('--again', action='store_true')
-    a = a.parse_args()
+DRAWS = range(1, 6)
+
+PLAN = Plan(
+    makes='asked asked_layers',
+    chapter='10_transfer',
+    minutes=40,
+    data='movie snippets, split by film',
+    configs=[dict(arm='zero_shot', labels='0')]
+    + [dict(arm=a, labels=n) for n in ('100', '500', '2000', 'all') for a in ('asked', 'unasked')],
+    seeds=lambda config: {'0': (0,), 'all': (1,)}.get(config['labels'], DRAWS),
+)
+
+
+def note():
+    return dict(
+        model='SmolLM2-135M', question=QUESTION, precision=precision(), threads=torch.get_num_threads()
+    )
+
+
+@functools.cache
+def snippets():
+    "Labelled snippets, what the model made of them, which are fresh, and the rows of each part."
     df = movie_snippets()
     df = df[df.label.notna()].reset_index(drop=True)
-    f, note = (
-        features(df),
-        dict(model='SmolLM2-135M', question=QUESTION, precision=precision(), threads=torch.get_num_threads()),
-    )
-    print(f'read in {f["minutes"]:.1f} minutes, {f["speed"]:.0f} tokens a second', flush=True)
-    place, y = {t: i for i, t in enumerate(df.text)}, (df.label == 'fresh').values
     rows = {p: np.flatnonzero(df.part == p) for p in ('train', 'valid', 'test')}
-    done = {
-        (o['config']['arm'], o['config']['labels'], o['seed'])
-        for o in (results('asked') if (results_dir() / 'asked.json').exists() and not a.again else [])
+    return df, features(df), (df.label == 'fresh').values, rows
+
+
+def right(p, said):
+    _, _, y, rows = snippets()
+    return float((said == y[rows[p]]).mean())
+
+
+@functools.cache
+def draw(labels, seed):
+    "The rows of one draw of labelled snippets."
+    place = {t: i for i, t in enumerate(snippets()[0].text)}
+    d = movie_snippets() if labels == 'all' else subsample(movie_snippets(), None, int(labels), seed)
+    return np.array([place[t] for t in d.text[(d.part == 'train') & d.label.notna()]])
+
+
+def states(arm, layer):
+    f = snippets()[1]
+    return f['asked' if arm == 'asked' else 'end'][:, LAYERS.index(layer)].astype(np.float32)
+
+
+@functools.cache
+def scores(arm, labels):
+    "The mean accuracy on the validation part over the draws, for each layer and each C."
+    _, _, y, rows = snippets()
+    draws = [draw(labels, s) for s in (DRAWS if labels != 'all' else (1,))]
+    x = {layer: states(arm, layer) for layer in LAYERS}
+    return {
+        (layer, C): np.mean(
+            [right('valid', fit(x[layer][d], y[d], C).predict(x[layer][rows['valid']])) for d in draws]
+        )
+        for layer in LAYERS
+        for C in CS
     }
 
-    def right(p, said):
-        return float((said == y[rows[p]]).mean())
 
-    if ('zero_shot', '0', 0) not in done:
-        lean = f['lean']
-        middle = np.median(lean[rows['train']])  # the threshold comes from unlabelled snippets: their median
-        record(
-            'asked',
-            {p: right(p, lean[rows[p]] > middle) for p in ('valid', 'test')}
-            | {
-                'valid, threshold 0': right('valid', lean[rows['valid']] > 0),
-                'reading': f['minutes'],
-                'speed': f['speed'],
-            },
-            data='movie snippets, split by film',
-            seed=0,
-            minutes=float(f['minutes']),
-            arm='zero_shot',
-            labels='0',
-            **note,
+def zero_shot():
+    _, f, _, rows = snippets()
+    lean = f['lean']
+    middle = np.median(lean[rows['train']])  # the threshold comes from unlabelled snippets: their median
+    m = {p: right(p, lean[rows[p]] > middle) for p in ('valid', 'test')}
+    m |= {'valid, threshold 0': right('valid', lean[rows['valid']] > 0)}
+    return [Row(m | dict(reading=f['minutes'], speed=f['speed']), note(), minutes=float(f['minutes']))]
+
+
+def run(seed, arm, labels):
+    if arm == 'zero_shot':
+        return zero_shot()
+    _, _, y, rows = snippets()
+    score = scores(arm, labels)
+    layer, C = max(score, key=score.get)
+    x, d, t = states(arm, layer), draw(labels, seed), time.process_time()
+    m = fit(x[d], y[d], C)
+    acc = {p: right(p, m.predict(x[rows[p]])) for p in ('valid', 'test')}
+    out = [Row(acc, note() | dict(layer=layer, C=C), minutes=(time.process_time() - t) / 60)]
+    n = 1 if labels == 'all' else len(DRAWS)
+    return out + [
+        Row(
+            dict(valid=max(v for (k, _), v in score.items() if k == l)),
+            note() | dict(layer=l, draws=n),
+            makes='asked_layers',
+            minutes=0,
+            seed=None,
         )
-    for labels in a.labels.split(','):
-        draws = {}
-        for seed in map(int, a.seeds.split(',')):
-            d = movie_snippets() if labels == 'all' else subsample(movie_snippets(), None, int(labels), seed)
-            draws[seed] = np.array([place[t] for t in d.text[(d.part == 'train') & d.label.notna()]])
-            if labels == 'all':
-                break  # nothing is drawn: one run
-        for arm, states in (('asked', f['asked']), ('unasked', f['end'])):
-            if all((arm, labels, s) in done for s in draws):
-                continue
-            begin, states = time.process_time(), states.astype(np.float32)
-            x = {layer: states[:, k] for k, layer in enumerate(LAYERS)}
-            score = {
-                (layer, C): np.mean(
-                    [
-                        right('valid', fit(x[layer][d], y[d], C).predict(x[layer][rows['valid']]))
-                        for d in draws.values()
-                    ]
-                )
-                for layer in LAYERS
-                for C in CS
-            }
-            layer, C = max(score, key=score.get)
-            for l in LAYERS:
-                record(
-                    'asked_layers',
-                    dict(valid=max(v for (k, _), v in score.items() if k == l)),
-                    data='movie snippets, split by film',
-                    arm=arm,
-                    labels=labels,
-                    layer=l,
-                    draws=len(draws),
-                    **note,
-                )
-            print(
-                arm,
-                labels,
-                'chosen on validation:',
-                layer,
-                C,
-                f'{score[layer, C]:.4f}',
-                {l: round(max(v for (k, _), v in score.items() if k == l), 3) for l in LAYERS},
-                f'{time.process_time() - begin:.0f} s',
-                flush=True,
-            )
-            for seed, d in draws.items():
-                t, m = time.process_time(), fit(x[layer][d], y[d], C)
-                record(
-                    'asked',
-                    {p: right(p, m.predict(x[layer][rows[p]])) for p in ('valid', 'test')},
-                    data='movie snippets, split by film',
-                    seed=seed,
-                    minutes=(time.process_time() - t) / 60,
-                    arm=arm,
-                    labels=labels,
-                    layer=layer,
-                    C=C,
-                    **note,
-                )
+        for l in LAYERS
+    ]
+
+
+if __name__ == '__main__':
+    run_script(__file__)

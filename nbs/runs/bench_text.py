@@ -1,20 +1,20 @@
-"""Record `nlpdeep bench text`: each stage from text to batches beside fastai's, and the loaders beside plain
-Python lists.
+"""`nlpdeep bench text`: each stage from text to batches beside fastai's, and the loaders beside plain Python
+lists.
 
-python nbs/runs/bench_text.py [--rounds N] [--loaders]     (--loaders: without the two stages of tokenization)
+Record: nbs/results/bench_text.json (config `stage`).
 """
 
-import argparse
+import functools
 import random
-import time
 
 import torch
 
-from nlpdeep.benchmarks import _bench_loaders, _bench_texts, bench_text
+from nlpdeep.benchmarks import _bench_texts, bench_text
 from nlpdeep.core import set_seed
 from nlpdeep.lm_dataloader import Layout, LMDataLoader
 from nlpdeep.numericalization import Numericalize
-from nlpdeep.records import bench, record, show_bench
+from nlpdeep.records import bench
+from nlpdeep.runs import Plan, Row, run_script
 from nlpdeep.tokenization import tokenize_texts
 
 
@@ -33,15 +33,25 @@ def naive_batches(docs, bs, seq_len):
         yield torch.tensor(rows(b, 0)), torch.tensor(rows(b, 1))
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--rounds', type=int, default=7)
-    p.add_argument('--loaders', action='store_true')
-    args = p.parse_args()
-    rounds = args.rounds
-    set_seed()
-    start = time.time()
-    rows = (_bench_loaders if args.loaders else bench_text)(rounds)
+def corpus():
+    "What the benchmark reads: reviews where they are at hand."
+    n = len(_bench_texts()[0])
+    return f'{n:,} ' + ('IMDb reviews' if n == 4000 else 'snippets and speeches')
+
+
+LISTS = 'lm loader beside plain lists'
+STAGES = ('tokenize cold', 'tokenize warm', 'numericalize', 'lm loader', 'classifier loader', LISTS)
+
+PLAN = Plan(
+    makes='bench_text',
+    chapter='04a_loaders',
+    minutes=16,
+    configs=[dict(stage=stage, rounds=7) for stage in STAGES],
+)
+
+
+def beside_lists(rounds):
+    "Our loader beside `naive_batches`."
     texts, _ = _bench_texts()
     num, tokens = Numericalize(), tokenize_texts(texts, n_workers=0)
     num.setup(tokens)
@@ -57,26 +67,22 @@ def main():
         random.seed(0)
         return list(naive_batches(lists, 128, 80))
 
-    rows.append(
-        bench(
-            'lm loader beside plain lists',
-            ours,
-            naive,
-            lambda a, b: [o[0].shape for o in a] == [o[0].shape for o in b],
-            rounds,
-        )
-    )
-    print(show_bench(rows))
-    for o in rows:
-        record(
-            'bench_text',
-            {k: o[k] for k in ('ratio', 'low', 'high', 'identical')},
-            data=f'{len(texts):,} ' + ('IMDb reviews' if len(texts) == 4000 else 'snippets and speeches'),
-            minutes=(time.time() - start) / 60,
-            stage=o['stage'],
-            rounds=rounds,
-        )
+    def alike(a, b):
+        return [o[0].shape for o in a] == [o[0].shape for o in b]
+
+    return bench(LISTS, ours, naive, alike, rounds)
+
+
+@functools.cache
+def rows(rounds):
+    set_seed()
+    return {o['stage']: o for o in bench_text(rounds)}
+
+
+def run(seed, stage, rounds):
+    row = beside_lists(rounds) if stage == LISTS else rows(rounds)[stage]
+    return [Row({k: v for k, v in row.items() if k != 'stage'}, data=corpus())]
 
 
 if __name__ == '__main__':
-    main()
+    run_script(__file__)

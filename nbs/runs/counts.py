@@ -1,16 +1,13 @@
-"""The strongest baseline that only counts (chapter 10): TF-IDF of words, of characters or of both, with and
-without class weights, and logistic regression, on the movie snippets.
-
-    python nbs/runs/counts.py [--labels 100,500,2000,all] [--seeds 1,2,3,4,5] [--again]
+"""The strongest baseline that only counts: TF-IDF of words, of characters or of both, with and without class
+weights, and logistic regression, on the movie snippets.
 
 A draw takes the same labelled snippets as ulmfit_labels.py and asked.py do with that seed. For each number of
-labels one setting is chosen by the mean accuracy on the validation part over the draws; then the test part is
-scored once for each draw.
-Minutes are of CPU time. Records nbs/results/counts.json; what is recorded already is left out, unless
-`--again`.
+labels one setting is chosen by the mean accuracy on the validation part over five draws; then the test part
+is scored once for each draw.
+Minutes are of CPU time. Records nbs/results/counts.json.
 """
 
-import argparse
+import functools
 import itertools
 import time
 import numpy as np
@@ -18,8 +15,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 from nlpdeep.texts import subsample
-from nlpdeep.records import record, results, results_dir
 from nlpdeep.corpora import movie_snippets
+from nlpdeep.runs import Plan, Row, run_script
 
 
 def WORDS():
@@ -45,52 +42,50 @@ def fit(setting, texts, y):
     ).fit(texts, y)
 
 
-if __name__ == '__main__':
-    a = argparse.ArgumentParser()
-    for k, v in dict(labels='100,500,2000,all', seeds='1,2,3,4,5').items():
-        a.add_argument(f'--{k}', default=v)
-    a.add_argument('--again', action='store_true')
-    a = a.parse_args()
-    done = {
-        (o['config']['labels'], o['seed'])
-        for o in (results('counts') if (results_dir() / 'counts.json').exists() and not a.again else [])
-    }
+DRAWS = range(1, 6)
+
+PLAN = Plan(
+    makes='counts',
+    chapter='10_transfer',
+    minutes=12,
+    data='movie snippets, split by film',
+    configs=[dict(labels=labels) for labels in ('100', '500', '2000', 'all')],
+    seeds=lambda config: (1,) if config['labels'] == 'all' else DRAWS,  # nothing is drawn: one run
+)
+
+
+@functools.cache
+def parts():
     df = movie_snippets()
-    parts = {p: df[(df.part == p) & df.label.notna()] for p in ('valid', 'test')}
+    return df, {p: df[(df.part == p) & df.label.notna()] for p in ('valid', 'test')}
 
-    def right(p, m):
-        return float((m.predict(parts[p].text) == parts[p].label).mean())
 
-    for labels in a.labels.split(','):
-        draws = {}
-        for seed in map(int, a.seeds.split(',')):
-            d = df if labels == 'all' else subsample(df, None, int(labels), seed)
-            draws[seed] = d[(d.part == 'train') & d.label.notna()]
-            if labels == 'all':
-                break  # nothing is drawn: one run
-        if all((labels, s) in done for s in draws):
-            continue
-        begin = time.process_time()
-        score = {
-            s: np.mean([right('valid', fit(s, d.text, d.label)) for d in draws.values()]) for s in SETTINGS
-        }
-        best = max(score, key=score.get)
-        print(
-            labels,
-            {k: round(v, 4) for k, v in score.items()},
-            f'{time.process_time() - begin:.0f} s',
-            flush=True,
-        )
-        for seed, d in draws.items():
-            t, m = time.process_time(), fit(best, d.text, d.label)
-            record(
-                'counts',
-                {p: right(p, m) for p in parts},
-                data='movie snippets, split by film',
-                seed=seed,
-                minutes=(time.process_time() - t) / 60,
-                labels=labels,
-                counts=best[0],
-                class_weight=best[1] or 'none',
-                C=best[2],
-            )
+def draw(labels, seed):
+    df = parts()[0]
+    d = df if labels == 'all' else subsample(df, None, int(labels), seed)
+    return d[(d.part == 'train') & d.label.notna()]
+
+
+def right(p, m):
+    part = parts()[1][p]
+    return float((m.predict(part.text) == part.label).mean())
+
+
+@functools.cache
+def chosen(labels):
+    "The setting that is best on the validation part, over the draws."
+    draws = [draw(labels, s) for s in (DRAWS if labels != 'all' else (1,))]
+    score = {s: np.mean([right('valid', fit(s, d.text, d.label)) for d in draws]) for s in SETTINGS}
+    return max(score, key=score.get)
+
+
+def run(seed, labels):
+    counts, weight, C = chosen(labels)
+    d, t = draw(labels, seed), time.process_time()
+    m = fit((counts, weight, C), d.text, d.label)
+    how = dict(counts=counts, class_weight=weight or 'none', C=C)
+    return [Row({p: right(p, m) for p in parts()[1]}, how, minutes=(time.process_time() - t) / 60)]
+
+
+if __name__ == '__main__':
+    run_script(__file__)

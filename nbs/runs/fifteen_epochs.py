@@ -1,32 +1,26 @@
-"""How far can 15 epochs of Human Numbers go, with no more parameters than LMModel7? (chapter 07)
-
-    python nbs/runs/fifteen_epochs.py                 every run that is not recorded yet: the ablation, then
-        the validation part
-    python nbs/runs/fifteen_epochs.py --minutes 5     stop before a run once 5 minutes have passed; call again
-        to go on
-    python nbs/runs/fifteen_epochs.py --again         also those that are recorded
+"""How far can 15 epochs of Human Numbers go, with no more parameters than LMModel7?
 
 The recipes are compared on the end of the training part ("slice": the text after the 85th "six thousand", so
 that one thousand is hardly known and the
 next one never seen, as in the validation part); three seeds a row. About 25 settings were looked at there.
 Three recipes are then trained on the whole training part and scored on
-the validation part, five seeds each. Records: fifteen_epochs.json (config `recipe`);
-fifteen_epochs_mistakes.json holds mistakes of the best recipe, seed 0.
+the validation part, five seeds each: they are chosen when the slice is done. Records: fifteen_epochs.json
+(config `recipe`); fifteen_epochs_mistakes.json holds mistakes of the best recipe, seed 0.
 """
 
-import argparse
+import functools
 import math
-import time
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nlpdeep.core import InputError, set_seed, size, write_json
+from nlpdeep.core import InputError, set_seed, write_json
 from nlpdeep.corpora import human_number_tokens
 from nlpdeep.course import WeightAverage, exchange_words, group_chunks, number_data, sequence_dls
-from nlpdeep.records import record, results, results_dir
+from nlpdeep.records import results, results_dir
 from nlpdeep.regularization import LMModel7, rnn_regularization
+from nlpdeep.runs import Plan, run_script
 
 EPOCHS, P, WD, ALPHA, BETA = 15, 0.4, 0.1, 2.0, 1.0
 LESSONS = dict(rnn='LSTM', bs=64, lr=1e-2, roll=False, average=0.0, exchange=False, forget=0.0)
@@ -44,12 +38,23 @@ DATA = [
 ]
 
 
+ON_SLICE, ON_VALID = 'human_numbers, slice of the training part', 'human_numbers, last fifth'
+
+
 def scored():
-    "The recipes for the validation part: where it began, and the best of MODEL and of DATA on the slice."
+    """The recipes for the validation part: where it began, and the best of MODEL and of DATA on the slice;
+    none before the slice is recorded.
+    """
     acc = {}
-    for o in results('fifteen_epochs'):
-        if 'slice' in o['data']:
+    try:
+        rows = results('fifteen_epochs')
+    except InputError:
+        return []
+    for o in rows:
+        if o['data'] == ON_SLICE:
             acc.setdefault(o['config']['recipe'], []).append(o['metrics']['accuracy'])
+    if any(len(acc.get(name, [])) < 3 for name, _ in MODEL + DATA):
+        return []
 
     def best(chain):
         return max((n for n, _ in chain), key=lambda n: sum(acc[n]) / len(acc[n]))
@@ -211,44 +216,34 @@ def mistakes(d, said, right, n=12):
     return out[:n]
 
 
-if __name__ == '__main__':
-    a = argparse.ArgumentParser()
-    a.add_argument('--minutes', type=float, default=1e9)
-    a.add_argument('--again', action='store_true')
-    a.add_argument('--seeds', type=int, default=5)
-    a = a.parse_args()
-    torch.set_num_threads(1)  # the matrices are small: a second thread only waits
+PLAN = Plan(
+    makes='fifteen_epochs fifteen_epochs_mistakes',
+    chapter='07_awd_lstm',
+    minutes=20,
+    data=lambda config: config['on'],
+    unwritten=('on',),
+    configs=[dict(on=ON_SLICE, recipe=name) for name in recipes()]
+    + [dict(on=ON_VALID, recipe=name) for name in scored()],
+    seeds=lambda config: range(3 if config['on'] == ON_SLICE else 5),
+)
+
+
+@functools.cache
+def numbers():
     d = number_data(human_number_tokens())
-    full, (short, dev), valid = parts(d)
-    SLICE, VALID = 'human_numbers, slice of the training part', 'human_numbers, last fifth'
+    return d, *parts(d)
 
-    def todo():
-        yield from ((SLICE, name, s, short, dev) for name in recipes() for s in range(min(3, a.seeds)))
-        yield from (
-            (VALID, name, s, full, valid) for name in scored() for s in range(a.seeds)
-        )  # asked for when the slice is done
 
-    try:
-        done = {(o['data'], o['config']['recipe'], o['seed'], o['size']) for o in results('fifteen_epochs')}
-    except InputError:
-        done = set()
-    start = time.time()
-    for data, name, seed, ids, dl in todo():
-        if (data, name, seed, size()) in done and not a.again:
-            continue
-        if time.time() - start > 60 * a.minutes:
-            print('more to do')
-            break
-        set_seed(seed)
-        t = time.time()
-        model = train(d, ids, **recipes()[name])
-        said, right = answers(model, dl)
-        m = kinds(d, said, right) | dict(parameters=sum(p.numel() for p in model.parameters()))
-        record('fifteen_epochs', m, data=data, seed=seed, minutes=(time.time() - t) / 60, recipe=name)
-        print(
-            f'{data.split(", ")[1]:30} {name:42} seed {seed}  {m["accuracy"]:.4f}  first 16: '
-            f'{m["first16"]:.3f}',
-            flush=True,
-        )
-        if dl is valid and name == scored()[-1] and seed == 0:
-            write_json(results_dir() / 'fifteen_epochs_mistakes.json', mistakes(d, said, right))
+def run(seed, on, recipe):
+    d, full, (short, dev), valid = numbers()
+    ids, dl = (short, dev) if on == ON_SLICE else (full, valid)
+    set_seed(seed)
+    model = train(d, ids, **recipes()[recipe])
+    said, right = answers(model, dl)
+    if on == ON_VALID and seed == 0 and recipe == scored()[-1]:
+        write_json(results_dir() / 'fifteen_epochs_mistakes.json', mistakes(d, said, right))
+    return kinds(d, said, right) | dict(parameters=sum(p.numel() for p in model.parameters()))
+
+
+if __name__ == '__main__':
+    run_script(__file__)

@@ -1,28 +1,33 @@
-"""Record `bench_gpt2`: our fine-tuning step beside the lessons' loop, generation with the cache beside
-without.
+"""Our fine-tuning step of GPT-2 beside the lessons' loop, generation with the cache beside without.
 
-python nbs/runs/gpt2_bench.py [ROUNDS=5]"""
+Record: nbs/results/gpt2_bench.json (config `stage`).
+"""
 
-import sys
-import time
+import functools
 
 from nlpdeep.benchmarks import bench_gpt2
 from nlpdeep.causal_training import matmul_precision
-from nlpdeep.records import record, show_bench
+from nlpdeep.runs import Plan, Row, run_script
 
-rounds, t = int((sys.argv[1:] or [5])[0]), time.time()
-rows = bench_gpt2(rounds)
-for r in rows:
-    r = dict(r)
-    stage = r.pop('stage')
-    record(
-        'gpt2_bench',
-        r,
-        'random tokens, small GPT-2 (124M), batch 4 x 256; generate: 64 tokens after 64',
-        seed=0,
-        minutes=(time.time() - t) / 60 / len(rows),
-        stage=stage,
-        precision=matmul_precision(),
-        rounds=rounds,
-    )
-print(show_bench(rows))
+PLAN = Plan(
+    makes='gpt2_bench',
+    chapter='11_gpt2',
+    minutes=3,
+    data='random tokens, small GPT-2 (124M), batch 4 x 256; generate: 64 tokens after 64',
+    configs=[dict(stage=stage, rounds=3) for stage in ('step', 'generate')],
+    seeds=(0,),
+)
+
+
+@functools.cache
+def rows(rounds):
+    return {o['stage']: o for o in bench_gpt2(rounds)}
+
+
+def run(seed, stage, rounds):
+    m = {k: v for k, v in rows(rounds)[stage].items() if k != 'stage'}
+    return [Row(m, dict(precision=matmul_precision()))]
+
+
+if __name__ == '__main__':
+    run_script(__file__)

@@ -1,11 +1,5 @@
 """A causal language model as a classifier of movie snippets (split by film), beside TF-IDF on the same
-samples, over label counts and seeds (chapter 11).
-
-    python nbs/runs/gpt2_classifier.py                  every run that is not recorded yet: 100, 500, 2,000
-        labels over three seeds, all labels over two
-    python nbs/runs/gpt2_classifier.py --minutes 30     stop before a run once 30 minutes have passed; call
-        again to go on
-    python nbs/runs/gpt2_classifier.py --only lm        fine-tune the language model and stop
+samples, over label counts and seeds.
 
 The language model is fine-tuned once, on the texts of the training part without their labels; all runs start
 from it (kept in the cache). What its lower layers make of each text is
@@ -15,15 +9,14 @@ Records: gpt2_classifier.json (config `method`: tfidf, lm), gpt2_classifier_lm.j
 after). Memory is the peak of the process so far.
 """
 
-import argparse
 import copy
 import dataclasses
+import functools
 import hashlib
 import json
 import random
 import resource
 import time
-from functools import partial
 
 import numpy as np
 import torch
@@ -40,10 +33,11 @@ from nlpdeep.causal_classifier import (
 )
 from nlpdeep.causal_models import CausalLM, load_pretrained, save_pretrained
 from nlpdeep.causal_training import matmul_precision
-from nlpdeep.core import InputError, home, set_seed
+from nlpdeep.core import home, set_seed
 from nlpdeep.corpora import movie_snippets
 from nlpdeep.language_model import ProgressLog
-from nlpdeep.records import record, results
+from nlpdeep.records import record
+from nlpdeep.runs import Plan, Row, run_script
 
 CLASSES = ['fresh', 'rotten']
 BASE = dict(ask=' All in all, the movie was', free=10, groups=2)
@@ -56,14 +50,16 @@ SETTINGS = {
 }
 
 
-def done(name, seed, **config):
-    try:
-        return any(
-            o['seed'] == seed and all(o['config'].get(k) == v for k, v in config.items())
-            for o in results(name)
-        )
-    except InputError:
-        return False
+ALL = '8,835'  # labelled snippets of the training films
+
+PLAN = Plan(
+    makes='gpt2_classifier gpt2_classifier_lm',
+    chapter='12_gpt2_classifier',
+    minutes=90,
+    data='movie_snippets, test part',
+    configs=[dict(method=m, labels=n) for m in ('tfidf', 'lm') for n in ('100', '500', '2,000', ALL)],
+    seeds=lambda config: range({'tfidf': 1, 'lm': 2}[config['method']] if config['labels'] == ALL else 3),
+)
 
 
 def memory() -> float:
@@ -102,107 +98,55 @@ def tuned(name, texts, valid, again=False) -> CausalLM:
     return lm
 
 
-print_log = ProgressLog(partial(print, flush=True), bars=False)
+print_log = ProgressLog(functools.partial(print, flush=True), bars=False)
 
-if __name__ == '__main__':
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('--model', default='smollm2')
-    a.add_argument('--sizes', type=int, nargs='+', default=[100, 500, 2000, 0], help='0: all labels')
-    a.add_argument('--seeds', type=int, default=3)
-    a.add_argument('--minutes', type=float, default=1e9)
-    a.add_argument('--only', choices=['lm', 'tfidf'])
-    a.add_argument('--probe', help='more settings as JSON: score the validation part only, record nothing')
-    a = a.parse_args()
-    start = time.time()
+
+@functools.cache
+def snippets():
+    "Texts and numbered labels, by part."
     df = movie_snippets()
     part = {p: df[df.part == p] for p in ('train', 'valid', 'test')}
-    y = {p: np.array([CLASSES.index(o) for o in d.label]) for p, d in part.items()}
-    cells = [(n, s) for n in a.sizes for s in range(a.seeds if n else min(a.seeds, 2))]
+    return part, {p: np.array([CLASSES.index(o) for o in d.label]) for p, d in part.items()}
 
-    def sample(n, s):
-        return random.Random(s).sample(range(len(y['train'])), n) if n else list(range(len(y['train'])))
 
-    def label(n):
-        return f'{n or len(y["train"]):,}'
+@functools.cache
+def reader():
+    "The language model, fine-tuned; the ids of every part; what its frozen layers made of them."
+    part, _ = snippets()
+    lm = tuned('smollm2', list(part['train'].text), list(part['valid'].text))
+    cfg = CausalClassifierConfig(**BASE)
+    return lm, {p: encode_texts(lm, list(d.text), cfg) for p, d in part.items()}, FrozenCache()
 
-    if not a.probe:
-        for n, s in cells:
-            if done('gpt2_classifier', s, method='tfidf', labels=label(n)) or (n == 0 and s):
-                continue
-            rows, t = sample(n, s), time.time()
-            pred = tfidf_baseline(
-                part['train'].text.iloc[rows],
-                y['train'][rows],
-                list(part['valid'].text) + list(part['test'].text),
-            )
-            v = len(y['valid'])
-            record(
-                'gpt2_classifier',
-                dict(accuracy=np.mean(pred[v:] == y['test']), valid=np.mean(pred[:v] == y['valid'])),
-                data='movie_snippets, test part',
-                seed=s,
-                minutes=(time.time() - t) / 60,
-                method='tfidf',
-                labels=label(n),
-            )
-    if a.only == 'tfidf':
-        raise SystemExit
-    lm = tuned(a.model, list(part['train'].text), list(part['valid'].text))
-    if a.only == 'lm':
-        raise SystemExit
-    memo, ids = FrozenCache(), {}
-    for n, s in cells:
-        if not a.probe and done('gpt2_classifier', s, method='lm', labels=label(n), model=lm.name):
-            continue
-        if time.time() - start > 60 * a.minutes:
-            print('more to do')
-            break
-        cfg = CausalClassifierConfig(seed=s, **(BASE | SETTINGS[n] | json.loads(a.probe or '{}')))
-        ids = ids or {
-            p: encode_texts(lm, list(d.text), cfg) for p, d in part.items() if not (a.probe and p == 'test')
-        }
-        rows = sample(n, s)
-        set_seed(s)
-        model = LastToken(copy.deepcopy(lm.model), 2, cfg.free, cfg.groups, cfg.drop_p, memo)
-        t = time.time()
-        out = fit_causal_classifier(model, ([ids['train'][k] for k in rows], y['train'][rows]), None, cfg)
-        minutes = (time.time() - t) / 60
-        acc = {
-            p: float(np.mean(causal_class_probs(model, ids[p], remember=True).argmax(1) == y[p]))
-            for p in ids
-            if p != 'train'
-        }
-        print(
-            label(n),
-            s,
-            {k: round(v, 4) for k, v in acc.items()},
-            f'{minutes:.1f} minutes, {memory():.1f} GiB',
-            'training loss',
-            [round(float(np.mean(c)), 3) for c in np.array_split(out['train'], 5)],
-            flush=True,
+
+def run(seed, method, labels):
+    part, y = snippets()
+    n = 0 if labels == ALL else int(labels.replace(',', ''))
+    rows = random.Random(seed).sample(range(len(y['train'])), n) if n else list(range(len(y['train'])))
+    if method == 'tfidf':
+        pred = tfidf_baseline(
+            part['train'].text.iloc[rows],
+            y['train'][rows],
+            list(part['valid'].text) + list(part['test'].text),
         )
-        if a.probe:
-            continue
-        record(
-            'gpt2_classifier',
-            dict(
-                accuracy=acc['test'],
-                valid=acc['valid'],
-                memory=memory(),
-                steps=len(out['train']),
-                trainable=max(out['trainable']),
-            ),
-            data='movie_snippets, test part',
-            seed=s,
-            minutes=minutes,
-            method='lm',
-            labels=label(n),
-            model=lm.name,
-            precision=matmul_precision(),
-            threads=torch.get_num_threads(),
-            **(BASE | SETTINGS[n]),
-            lr_head=cfg.lr_head,
-            lr=cfg.lr,
-            lr_div=cfg.lr_div,
-            bs=cfg.bs,
-        )
+        v = len(y['valid'])
+        return dict(accuracy=np.mean(pred[v:] == y['test']), valid=np.mean(pred[:v] == y['valid']))
+    lm, ids, memo = reader()
+    cfg = CausalClassifierConfig(seed=seed, **(BASE | SETTINGS[n]))
+    set_seed(seed)
+    model = LastToken(copy.deepcopy(lm.model), 2, cfg.free, cfg.groups, cfg.drop_p, memo)
+    t = time.time()
+    out = fit_causal_classifier(model, ([ids['train'][k] for k in rows], y['train'][rows]), None, cfg)
+    minutes = (time.time() - t) / 60
+    acc = {
+        p: float(np.mean(causal_class_probs(model, ids[p], remember=True).argmax(1) == y[p]))
+        for p in ('valid', 'test')
+    }
+    m = dict(accuracy=acc['test'], valid=acc['valid'], memory=memory())
+    m |= dict(steps=len(out['train']), trainable=max(out['trainable']))
+    how = dict(model=lm.name, precision=matmul_precision(), threads=torch.get_num_threads())
+    how |= BASE | SETTINGS[n] | dict(lr_head=cfg.lr_head, lr=cfg.lr, lr_div=cfg.lr_div, bs=cfg.bs)
+    return [Row(m, how, minutes=minutes)]
+
+
+if __name__ == '__main__':
+    run_script(__file__)

@@ -1,7 +1,7 @@
 """Store how GPT-2's published tokenizer cuts a few telling texts, and every number up to 9,999, so that
 chapter 02 can show it anywhere.
 
-    python nbs/runs/gpt2_pieces.py FOLDER      FOLDER holds GPT-2's vocab.json and merges.txt
+$NLPDEEP_GPT2 is a folder with GPT-2's vocab.json and merges.txt.
 
 The pieces come from transformers' `GPT2Tokenizer`. Writes nbs/results/gpt2_pieces.json: `pieces` (text ->
 tokens, bytes shown as GPT-2 shows them),
@@ -10,13 +10,14 @@ tokens, bytes shown as GPT-2 shows them),
 `cuts_after_space` (the same for ' 0', ' 1', ... ' 9999'; the space is not counted).
 """
 
-import sys
+import os
 from pathlib import Path
 
 from transformers import GPT2Tokenizer
 
-from nlpdeep.core import write_json
+from nlpdeep.core import InputError, write_json
 from nlpdeep.records import results_dir
+from nlpdeep.runs import Plan, run_script
 
 TEXTS = [
     'strawberry',
@@ -45,10 +46,19 @@ LANGUAGES = {
     'Japanese': 'この映画の監督は悲しい結末が好きです。',
 }
 
-if __name__ == '__main__':
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    tok = GPT2Tokenizer(*(str(Path(sys.argv[1]) / f) for f in ('vocab.json', 'merges.txt')))
+PLAN = Plan(
+    makes='gpt2_pieces',
+    chapter='02_tokenization',
+    minutes=0,
+    needs="GPT-2's vocab.json and merges.txt",
+)
+
+
+def run(seed):
+    folder = os.environ.get('NLPDEEP_GPT2')
+    if not folder:
+        raise InputError("set NLPDEEP_GPT2 to a folder with GPT-2's vocab.json and merges.txt")
+    tok = GPT2Tokenizer(*(str(Path(folder) / f) for f in ('vocab.json', 'merges.txt')))
     pieces = {t: tok.tokenize(t) for t in [*TEXTS, *LANGUAGES.values()]}
 
     def cuts(before):
@@ -67,3 +77,7 @@ if __name__ == '__main__':
     )
     for t, p in pieces.items():
         print(f'{t!r:60} {len(p):3}  {" ".join(p)}')
+
+
+if __name__ == '__main__':
+    run_script(__file__)

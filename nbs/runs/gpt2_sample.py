@@ -1,21 +1,22 @@
 """Store a sample of texts with GPT-2's ids, and the merges and vocabulary entries that these texts need, so
 that chapter 02's check runs anywhere.
 
-    python nbs/runs/gpt2_sample.py FOLDER      FOLDER holds GPT-2's vocab.json and merges.txt
+$NLPDEEP_GPT2 is a folder with GPT-2's vocab.json and merges.txt.
 
 The ids come from the published tokenizer (transformers' `GPT2Tokenizer`), not from ours. Writes
 nbs/results/gpt2_ids.json.
 """
 
-import sys
+import os
 from itertools import pairwise
 from pathlib import Path
 
 from transformers import GPT2Tokenizer
 
 from nlpdeep.bpe import END_OF_TEXT, BPETokenizer, byte_chars, gpt2_pattern
-from nlpdeep.core import write_json
+from nlpdeep.core import InputError, write_json
 from nlpdeep.records import results_dir
+from nlpdeep.runs import Plan, run_script
 
 TEXTS = [
     'Welcome to the 13th session on Practical Machine Learning',
@@ -100,10 +101,19 @@ def used_merges(tok, text):
     return out
 
 
-if __name__ == '__main__':
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    files = Path(sys.argv[1]) / 'vocab.json', Path(sys.argv[1]) / 'merges.txt'
+PLAN = Plan(
+    makes='gpt2_ids',
+    chapter='02e_bpe',
+    minutes=0,
+    needs="GPT-2's vocab.json and merges.txt",
+)
+
+
+def run(seed):
+    folder = os.environ.get('NLPDEEP_GPT2')
+    if not folder:
+        raise InputError("set NLPDEEP_GPT2 to a folder with GPT-2's vocab.json and merges.txt")
+    files = Path(folder) / 'vocab.json', Path(folder) / 'merges.txt'
     published, full = GPT2Tokenizer(*map(str, files)), BPETokenizer.from_files(*files)
     ids = [published.encode(t) for t in TEXTS]
     need = set().union(*(used_merges(full, t) for t in TEXTS))
@@ -129,3 +139,7 @@ if __name__ == '__main__':
     small = BPETokenizer(merges, vocab)
     assert [small.encode(t) for t in TEXTS] == ids == [full.encode(t) for t in TEXTS]
     print(f'{len(TEXTS)} texts, {sum(map(len, ids))} tokens, {len(merges)} merges, {len(vocab)} entries')
+
+
+if __name__ == '__main__':
+    run_script(__file__)

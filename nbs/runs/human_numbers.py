@@ -1,32 +1,23 @@
 """Train the seven models of chapters 05 to 07 (a GRU in LMModel6's place, and the full AWD-LSTM) on Human
 Numbers, and the variants that tell why one beats another.
 
-    python nbs/runs/human_numbers.py                     every run that is not recorded yet, five seeds each
-    python nbs/runs/human_numbers.py --seeds 1 --only LMModel4     some of them
-    python nbs/runs/human_numbers.py --again             also those that are recorded
-    python nbs/runs/human_numbers.py --speed             time the readable cell, the fused one and PyTorch's
-        kernel
-
 The recipes are the lessons': epochs, peak learning rate, batches of 64. Recurrent layers are ours (`RNN`,
 `LSTM`, `GRU`), written in Python, unless a row says otherwise.
-Records: nbs/results/human_numbers.json (config `model`: the row of the tables) and lstm_speed.json (config
-`compared`).
+Records: nbs/results/human_numbers.json (config `model`: the row of the tables).
 """
 
-import argparse
-import time
+import functools
 from functools import partial
 
 import torch
 import torch.nn as nn
 
-from nlpdeep.core import InputError, set_seed, size
+from nlpdeep.core import set_seed
 from nlpdeep.corpora import human_number_tokens
 from nlpdeep.course import number_data, sequence_dls, three_word_dls, train_numbers
-from nlpdeep.records import record, results
-from nlpdeep.rnn import RNN, LMModel1, LMModel2, LMModel3, LMModel4, LMModel5
+from nlpdeep.rnn import LMModel1, LMModel2, LMModel3, LMModel4, LMModel5
+from nlpdeep.runs import Plan, run_script
 
-DATA = 'human_numbers, last fifth'
 V, H = 30, 64
 
 
@@ -101,149 +92,94 @@ def regularized():
     return dict(learner=TextLearner, wd=0.1)
 
 
-def runs(d):
-    """(name, model, dls, recipe) of every run; models and recipes are functions, so that nothing is built
-    that is not run.
-    """
-    dls3, dls3c, dls = three_word_dls(d.ids), three_word_dls(d.ids, chunks=True), sequence_dls(d.ids)
+def deep(act, n):
+    return partial(LMModel5, V, H, n, nonlinearity=act)
+
+
+def gru():
+    return model6(lstm('GRU'))
+
+
+def lstm2():
+    return model6(lstm('LSTM'))
+
+
+# epochs and peak rate; `regularized` is added when a model is trained
+FAST, THREE = dict(epochs=4, lr=1e-3), dict(epochs=10, lr=3e-3)
+SLOW, HIGH = dict(epochs=15, lr=3e-3), dict(epochs=15, lr=1e-2)
+# name: (model, loader, recipe); models are functions, so that nothing is built that is not run
+MODELS = {
+    # the lessons' seven
+    'LMModel1': (partial(LMModel1, V, H), 'three words', FAST),
+    'LMModel2': (partial(LMModel2, V, H), 'three words', FAST),
+    'LMModel3': (partial(LMModel3, V, H), 'three words, in order', THREE),
+    'LMModel4': (partial(LMModel4, V, H), 'every word', SLOW),
+    'LMModel5': (partial(LMModel5, V, H), 'every word', SLOW),
+    'LMModel6': (lstm2, 'every word', HIGH),
+    'LMModel6 with GRU': (gru, 'every word', HIGH),
+    'LMModel7': (model7, 'every word', HIGH),
+    'AWDLSTM': (awd_lstm, 'every word', HIGH),
+    # is it the state, and does order matter?
+    'LMModel2, in order': (partial(LMModel2, V, H), 'three words, in order', FAST),
+    'LMModel2, trained as LMModel3': (partial(LMModel2, V, H), 'three words, in order', THREE),
+    'LMModel3, examples shuffled': (partial(LMModel3, V, H), 'three words, shuffled', THREE),
+    # is it depth, or the activation? (two layers with tanh are LMModel5)
+    'LMModel4 with tanh': (partial(TanhModel4, V, H), 'every word', SLOW),
+    'RNN, ReLU, 1 layer': (deep('relu', 1), 'every word', SLOW),
+    'RNN, ReLU, 2 layers': (deep('relu', 2), 'every word', SLOW),
+    'RNN, ReLU, 4 layers': (deep('relu', 4), 'every word', SLOW),
+    'RNN, tanh, 1 layer': (deep('tanh', 1), 'every word', SLOW),
+    'RNN, tanh, 4 layers': (deep('tanh', 4), 'every word', SLOW),
+    # which layer takes which learning rate?
+    'LMModel5, rate 0.01': (partial(LMModel5, V, H), 'every word', HIGH),
+    'RNN, ReLU, 2 layers, rate 0.01': (deep('relu', 2), 'every word', HIGH),
+    'LMModel6, rate 0.003': (lstm2, 'every word', SLOW),
+    'LMModel6 with GRU, rate 0.003': (gru, 'every word', SLOW),
+    # what is in a gate?
+    "LMModel6 with PyTorch's nn.LSTM": (lambda: model6(nn.LSTM), 'every word', HIGH),
+    'LMModel6, 1 layer': (lambda: model6(lstm('LSTM'), 1), 'every word', HIGH),
+    'LMModel6, forget gates start open': (lambda: open_forget(2.0), 'every word', HIGH),
+    'LMModel6, input gate in place of the forget gate': (wrong_forget, 'every word', HIGH),
+}
+
+PLAN = Plan(
+    makes='human_numbers',
+    chapter='05_rnn',
+    minutes=50,
+    data='human_numbers, last fifth',
+    configs=[dict(model=name, **how) for name, (_, _, how) in MODELS.items()],
+    seeds=range(5),
+)
+
+
+@functools.cache
+def loaders(name):
+    ids = number_data(human_number_tokens()).ids
+    if name == 'every word':
+        return sequence_dls(ids)
+    return three_word_dls(ids, chunks=name != 'three words')
+
+
+def shuffled():
+    "Made after the seed is set, which it draws its order from."
     from fastai.data.core import DataLoaders
 
-    def shuffled():
-        return DataLoaders(
-            dls3c.train.new(shuffle=True), dls3c.valid
-        )  # made after the seed is set, which it draws its order from
-
-    fast, three = dict(epochs=4, lr=1e-3), dict(epochs=10, lr=3e-3)
-    slow, high, deep = (
-        dict(epochs=15, lr=3e-3),
-        dict(epochs=15, lr=1e-2),
-        lambda act, n: partial(LMModel5, V, H, n, nonlinearity=act),
-    )
-    gru, lstm2 = lambda: model6(lstm('GRU')), lambda: model6(lstm('LSTM'))
-    # the lessons' seven
-    yield 'LMModel1', partial(LMModel1, V, H), dls3, lambda: fast
-    yield 'LMModel2', partial(LMModel2, V, H), dls3, lambda: fast
-    yield 'LMModel3', partial(LMModel3, V, H), dls3c, lambda: three
-    yield 'LMModel4', partial(LMModel4, V, H), dls, lambda: slow
-    yield 'LMModel5', partial(LMModel5, V, H), dls, lambda: slow
-    yield 'LMModel6', lstm2, dls, lambda: high
-    yield 'LMModel6 with GRU', gru, dls, lambda: high
-    yield 'LMModel7', model7, dls, lambda: high | regularized()
-    yield 'AWDLSTM', awd_lstm, dls, lambda: high | regularized()
-    # is it the state, and does order matter?
-    yield 'LMModel2, in order', partial(LMModel2, V, H), dls3c, lambda: fast
-    yield 'LMModel2, trained as LMModel3', partial(LMModel2, V, H), dls3c, lambda: three
-    yield 'LMModel3, examples shuffled', partial(LMModel3, V, H), shuffled, lambda: three
-    # is it depth, or the activation?
-    yield 'LMModel4 with tanh', partial(TanhModel4, V, H), dls, lambda: slow
-    for act, name in (('relu', 'ReLU'), ('tanh', 'tanh')):
-        for n in (1, 2, 4):
-            if (n, act) != (2, 'tanh'):
-                yield (
-                    f'RNN, {name}, {n} layer{"s" if n > 1 else ""}',
-                    deep(act, n),
-                    dls,
-                    lambda: slow,
-                )  # the one left out is LMModel5
-    # which layer takes which learning rate?
-    yield 'LMModel5, rate 0.01', partial(LMModel5, V, H), dls, lambda: high
-    yield 'RNN, ReLU, 2 layers, rate 0.01', deep('relu', 2), dls, lambda: high
-    yield 'LMModel6, rate 0.003', lstm2, dls, lambda: slow
-    yield 'LMModel6 with GRU, rate 0.003', gru, dls, lambda: slow
-    # what is in a gate?
-    yield "LMModel6 with PyTorch's nn.LSTM", lambda: model6(nn.LSTM), dls, lambda: high
-    yield 'LMModel6, 1 layer', lambda: model6(lstm('LSTM'), 1), dls, lambda: high
-    yield 'LMModel6, forget gates start open', lambda: open_forget(2.0), dls, lambda: high
-    yield 'LMModel6, input gate in place of the forget gate', wrong_forget, dls, lambda: high
+    dls = loaders('three words, in order')
+    return DataLoaders(dls.train.new(shuffle=True), dls.valid)
 
 
-def speed(rounds=15):
-    "Forward and backward over one batch: one LSTM layer of 64 units, 64 rows of 16 words."
-    from nlpdeep.lstm import LSTM, ReadableLSTMCell
-    from nlpdeep.records import bench
-
-    class Readable(LSTM):
-        cell = ReadableLSTMCell
-
-    set_seed(0)
-    x = torch.randn(64, 16, H)
-
-    def step(layer):
-        def f():
-            layer.zero_grad()
-            layer(x)[0].sum().backward()
-            return True
-
-        return lambda: [f() for _ in range(10)]
-
-    layers = {
-        k: step(c(H, H, 1, batch_first=True))
-        for k, c in dict(readable=Readable, fused=LSTM, torch=nn.LSTM).items()
-    }
-    for name, a, b in (
-        ('fused against readable cell', 'fused', 'readable'),
-        ("PyTorch's nn.LSTM against our fused layer", 'torch', 'fused'),
-    ):
-        row = bench(name, layers[a], layers[b], rounds=rounds)
-        record(
-            'lstm_speed',
-            {k: row[k] for k in ('ratio', 'low', 'high')},
-            data='random batch, 64 × 16 × 64',
-            compared=name,
-        )
-        print(row)
-
-
-def recorded(name, seed):
-    try:
-        return any(
-            (o['config']['model'], o['seed'], o['data'], o['size']) == (name, seed, DATA, size())
-            for o in results('human_numbers')
-        )
-    except InputError:
-        return False
+def run(seed, model, epochs, lr):
+    make, name, _ = MODELS[model]
+    dls = None if name.endswith('shuffled') else loaders(name)
+    set_seed(seed)
+    net, keep, how = make(), [], dict(epochs=epochs, lr=lr)
+    if model in ('LMModel7', 'AWDLSTM'):
+        how |= regularized()
+    m = train_numbers(net, dls or shuffled(), keep=keep, **how)
+    m['epoch_9'] = keep[min(9, len(keep) - 1)][2]
+    m['parameters'] = sum(p.numel() for p in net.parameters())
+    return m
 
 
 if __name__ == '__main__':
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--seeds', type=int, default=5)
-    p.add_argument('--only', default='', help='part of a name')
-    p.add_argument('--again', action='store_true')
-    p.add_argument(
-        '--minutes',
-        type=float,
-        default=1e9,
-        help='stop after so many minutes of CPU time; the next call goes on',
-    )
-    p.add_argument('--speed', action='store_true')
-    a = p.parse_args()
-    if a.speed:
-        speed()
-        raise SystemExit
-    for name, make, dls, recipe in runs(number_data(human_number_tokens())):
-        for seed in range(a.seeds):
-            if a.only not in name or not a.again and recorded(name, seed):
-                continue
-            if time.process_time() > 60 * a.minutes:
-                raise SystemExit(f'{a.minutes} minutes are over')
-            set_seed(seed)
-            keep, t = [], time.time()
-            try:
-                model, how = make(), recipe()
-            except (ImportError, AttributeError) as e:
-                print(f'{name}: not there yet ({e})', flush=True)
-                break
-            m = train_numbers(model, dls() if callable(dls) else dls, keep=keep, **how)
-            m['epoch_9'] = keep[min(9, len(keep) - 1)][2]
-            m['parameters'] = sum(p.numel() for p in model.parameters())
-            record(
-                'human_numbers',
-                m,
-                data=DATA,
-                seed=seed,
-                minutes=(time.time() - t) / 60,
-                model=name,
-                epochs=how['epochs'],
-                lr=how['lr'],
-            )
-            print(name, seed, f'{m["accuracy"]:.4f}', flush=True)
+    run_script(__file__)

@@ -1,14 +1,11 @@
-"""Time an epoch of batches in three ways: fastai's loader, the few lines of chapter 04, and the package's
-(chapter 04).
-
-    python nbs/runs/loaders.py [--rounds N]
+"""Time an epoch of batches in three ways: fastai's loader, the few lines of chapter 04, and the package's.
 
 Two corpora that come by themselves: movie snippets (many short documents) and presidential messages (few long
 ones).
 All three give the same batches, which is checked. Records nbs/results/loaders.json.
 """
 
-import argparse
+import functools
 import random
 import statistics
 import time
@@ -17,9 +14,8 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from nlpdeep.core import set_seed
 from nlpdeep.doctor import guard_torchvision
-from nlpdeep.records import bench, record, show_bench
+from nlpdeep.records import bench
 
 guard_torchvision()
 from fastai.text import data as fastai_data
@@ -27,6 +23,7 @@ from fastai.text import data as fastai_data
 from nlpdeep.corpora import movie_snippets, speeches
 from nlpdeep.lm_dataloader import LMDataLoader, SortedDataLoader
 from nlpdeep.numericalization import Vocab
+from nlpdeep.runs import Plan, run_script
 from nlpdeep.tokenization import tokenize_texts
 
 
@@ -124,58 +121,61 @@ def classifier_arms(docs, bs=64):
     return reference, simple, package
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--rounds', type=int, default=9)
-    rounds = p.parse_args().rounds
-    torch.set_num_threads(1)
-    set_seed()
+ARMS = {'language model': lm_arms, 'classifier': classifier_arms}
+CORPORA = ('movie snippets', 'presidential messages')
+ROUNDS = 9
+
+PLAN = Plan(
+    makes='loaders',
+    chapter='04_lm_dataloader',
+    minutes=3,
+    data=lambda config: config['corpus'],
+    configs=[dict(loader=loader, corpus=corpus) for corpus in CORPORA for loader in ARMS],
+    seeds=(0,),
+)
+
+
+@functools.cache
+def documents(corpus):
+    "The ids of every document."
     snippets = movie_snippets()
-    corpora = {
-        'movie snippets': snippets[snippets.label.notna()].text,
-        'presidential messages': speeches().text,
-    }
-    for corpus, texts in corpora.items():
-        tokens = tokenize_texts(texts, n_workers=0)
-        vocab = Vocab.build(tokens, min_freq=2)
-        docs = [torch.from_numpy(np.asarray(vocab.encode(t), np.int64)) for t in tokens]
-        n_tokens = sum(map(len, docs))
-        for loader, arms in (('language model', lm_arms), ('classifier', classifier_arms)):
-            start = time.time()
-            rows = []
-            for stage, i, j in (
-                ('simple against reference', 1, 0),
-                ('package against reference', 2, 0),
-                ('package against simple', 2, 1),
-            ):
-                fresh = arms(docs)  # an epoch's order grows out of the one before: all begin anew
-                rows.append(bench(stage, fresh[i], fresh[j], same, rounds))
-            reference, simple, package = arms(docs)
-            print(corpus, loader, n_tokens)
-            print(show_bench(rows))
-            metrics = dict(
-                documents=len(docs),
-                tokens=n_tokens,
-                batches=len(simple()),
-                reference_ms=median_ms(reference, rounds),
-                simple_ms=median_ms(simple, rounds),
-                package_ms=median_ms(package, rounds),
-                simple=rows[0]['ratio'],
-                package=rows[1]['ratio'],
-                package_to_simple=rows[2]['ratio'],
-                identical=all(r['identical'] for r in rows),
-            )
-            print(metrics)
-            record(
-                'loaders',
-                metrics,
-                data=corpus,
-                seed=0,
-                minutes=(time.time() - start) / 60,
-                loader=loader,
-                corpus=corpus,
-            )
+    texts = snippets[snippets.label.notna()].text if corpus == 'movie snippets' else speeches().text
+    tokens = tokenize_texts(texts, n_workers=0)
+    vocab = Vocab.build(tokens, min_freq=2)
+    return [torch.from_numpy(np.asarray(vocab.encode(t), np.int64)) for t in tokens]
+
+
+def copied_ms(batches, rounds):
+    "The roofline: the time to copy the bytes of all batches once, in one piece, by memcpy."
+    n = sum(o.numel() * o.element_size() for b in batches for o in b) // 8
+    a, b = np.ones(n), np.empty(n)
+    return median_ms(lambda: np.copyto(b, a), rounds)
+
+
+def run(seed, loader, corpus):
+    docs, arms, rows = documents(corpus), ARMS[loader], []
+    for stage, i, j in (
+        ('simple against reference', 1, 0),
+        ('package against reference', 2, 0),
+        ('package against simple', 2, 1),
+    ):
+        fresh = arms(docs)  # an epoch's order grows out of the one before: all begin anew
+        rows.append(bench(stage, fresh[i], fresh[j], same, ROUNDS))
+    reference, simple, package = arms(docs)
+    return dict(
+        documents=len(docs),
+        tokens=sum(map(len, docs)),
+        batches=len(simple()),
+        reference_ms=median_ms(reference, ROUNDS),
+        simple_ms=median_ms(simple, ROUNDS),
+        package_ms=median_ms(package, ROUNDS),
+        copied_ms=copied_ms(package(), ROUNDS),
+        simple=rows[0]['ratio'],
+        package=rows[1]['ratio'],
+        package_to_simple=rows[2]['ratio'],
+        identical=all(r['identical'] for r in rows),
+    )
 
 
 if __name__ == '__main__':
-    main()
+    run_script(__file__)

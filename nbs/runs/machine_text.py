@@ -1,6 +1,4 @@
-"""Who wrote this? Five ways to generate text, and five detectors, each tried on all of them (chapter 13).
-
-    python nbs/runs/machine_text.py [--n 250]
+"""Who wrote this? Five ways to generate text, and seven detectors, each tried on all of them.
 
 Human texts are movie snippets, cut to 24 tokens. Every generated text begins with the first five tokens of a
 snippet that is not used
@@ -12,15 +10,12 @@ shipped model does not know is used, so that the unknown word gives nobody away.
 Records nbs/results/machine_text.json (scores) and machine_text_samples.json (some of the texts).
 """
 
-import argparse
-import time
+import functools
 
 import numpy as np
 import torch
 
-from nlpdeep.core import set_seed
 from nlpdeep.doctor import guard_torchvision
-from nlpdeep.records import record
 
 guard_torchvision()
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -32,27 +27,62 @@ from nlpdeep.causal_generation import generate_causal
 from nlpdeep.causal_models import load_pretrained
 from nlpdeep.corpora import movie_snippets, speeches
 from nlpdeep.pretraining import pretrained
+from nlpdeep.runs import Plan, Row, run_script
 
 LENGTH, PROMPT = 24, 5
-reader = pretrained('en')
-model, words = reader.model(), reader.words
-never = [i for i, w in enumerate(words.vocab) if w.startswith('xx') and w not in ('xxmaj', 'xxup')]
+N = 250  # texts of each generator that are told apart; as many train the detectors of words
+SHIPPED = {
+    'shipped model, temperature 0.6': dict(temperature=0.6),
+    'shipped model, temperature 0.8, top 50': dict(temperature=0.8, top_k=50),
+    'shipped model, temperature 1': dict(temperature=1.0),
+}
+SMOL = {
+    'SmolLM2, temperature 0.8, top 50': dict(temperature=0.8, top_k=50),
+    'SmolLM2, temperature 1': dict(temperature=1.0),
+}
+LIKELIHOOD = ('likelihood, shipped model', 'likelihood, SmolLM2')
+STRANGERS = 'people: presidential messages'
+
+PLAN = Plan(
+    makes='machine_text machine_text_samples',
+    chapter='13_machine_text',
+    minutes=25,
+    data=lambda config: (
+        ('presidential messages' if config['generator'] == STRANGERS else 'movie snippets') + ', 24 tokens'
+    ),
+    configs=[
+        dict(detector=d, generator=g)
+        for d in (*LIKELIHOOD, *(f'words, trained on: {g}' for g in (*SHIPPED, *SMOL)))
+        for g in (*SHIPPED, *SMOL, STRANGERS)
+    ],
+    seeds=(0,),
+)
+
+
+@functools.cache
+def shipped():
+    "The shipped model, its words, and the marks that it must not write."
+    reader = pretrained('en')
+    never = [i for i, w in enumerate(reader.words.vocab) if w.startswith('xx') and w not in ('xxmaj', 'xxup')]
+    return reader.model(), reader.words, never
 
 
 def windows(texts):
     "The first 24 tokens of each text, where it has so many and all are known: (n, 24)."
-    ids = [torch.from_numpy(np.asarray(o, np.int64)) for o in words(texts)]
+    ids = [torch.from_numpy(np.asarray(o, np.int64)) for o in shipped()[1](texts)]
     good = [o[:LENGTH] for o in ids if len(o) >= LENGTH and (o[:LENGTH] != 0).all()]
     return torch.stack(good)
 
 
 def as_text(ids):
+    words = shipped()[1]
     return words.text([words.vocab[i] for i in ids.tolist()])
 
 
 @torch.no_grad()
 def write(prompts, temperature=1.0, top_k=0):
     "Continue prompts (n, 5) to 24 tokens with the shipped model."
+    model, _, never = shipped()
     model.reset()
     x, out = prompts, [prompts]
     for _ in range(LENGTH - PROMPT):
@@ -69,6 +99,7 @@ def write(prompts, temperature=1.0, top_k=0):
 @torch.no_grad()
 def lstm_score(ids):
     "Mean log-probability of what follows the prompt, under the shipped model."
+    model = shipped()[0]
     model.reset()
     logp = model(ids[:, :-1])[0].float().log_softmax(-1)
     return logp.gather(2, ids[:, 1:, None])[..., 0][:, PROMPT:].mean(1).numpy()
@@ -101,6 +132,7 @@ def smol_score(lm, ids):
 
 
 def plain(ids):
+    words = shipped()[1]
     return [' '.join(words.vocab[i] for i in o) for o in ids.tolist()]
 
 
@@ -108,92 +140,78 @@ def found(human, machine, threshold):
     return float((machine > threshold).mean())
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--n', type=int, default=250)
-    n = p.parse_args().n
-    torch.set_num_threads(1)
-    set_seed(0)
-    start = time.time()
+@functools.cache
+def smol():
+    lm = load_pretrained('smollm2')
+    lm.model.bfloat16()
+    return lm
+
+
+@functools.cache
+def texts():
+    """Ids of human texts to tell apart, of others to train on, and of what each generator wrote: half of it
+    to tell apart, half to train on. All of it is drawn with seed 0.
+    """
+    torch.manual_seed(0)
     df = movie_snippets()
     human = windows(df[df.label.notna()].text)
     human = human[torch.randperm(len(human))]
     prompts, tests, trains = (
-        human[: 2 * n, :PROMPT],
-        human[2 * n : 2 * n + 400],
-        human[2 * n + 400 : 2 * n + 1200],
+        human[: 2 * N, :PROMPT],
+        human[2 * N : 2 * N + 400],
+        human[2 * N + 400 : 2 * N + 1200],
     )
-    settings = {
-        'shipped model, temperature 0.6': dict(temperature=0.6),
-        'shipped model, temperature 0.8, top 50': dict(temperature=0.8, top_k=50),
-        'shipped model, temperature 1': dict(temperature=1.0),
-    }
-    texts = {k: write(prompts, **kw) for k, kw in settings.items()}
-    print(f'{time.time() - start:.0f} s: the shipped model has written', flush=True)
-    lm = load_pretrained('smollm2')
-    lm.model.bfloat16()
-    for k, kw in {
-        'SmolLM2, temperature 0.8, top 50': dict(temperature=0.8, top_k=50),
-        'SmolLM2, temperature 1': dict(temperature=1.0),
-    }.items():
-        texts[k] = smol_write(lm, prompts, seed=1, **kw)
-        print(f'{time.time() - start:.0f} s: {k}, {len(texts[k])} texts', flush=True)
-    test = {k: v[: len(v) // 2] for k, v in texts.items()}
-    train = {k: v[len(v) // 2 :] for k, v in texts.items()}
-    others = windows([s.split('\n\n')[len(s.split('\n\n')) // 2] for s in speeches().text])
-    scorers = {
-        'likelihood, shipped model': lstm_score,
-        'likelihood, SmolLM2': lambda ids: smol_score(lm, ids),
-    }
-    for k, v in train.items():
-        clf = make_pipeline(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r'\S+', lowercase=False),
-            LogisticRegression(C=10, class_weight='balanced', max_iter=1000),
+    wrote = {k: write(prompts, **kw) for k, kw in SHIPPED.items()}
+    wrote |= {k: smol_write(smol(), prompts, seed=1, **kw) for k, kw in SMOL.items()}
+    test = {k: v[: len(v) // 2] for k, v in wrote.items()}
+    train = {k: v[len(v) // 2 :] for k, v in wrote.items()}
+    test[STRANGERS] = windows([s.split('\n\n')[len(s.split('\n\n')) // 2] for s in speeches().text])
+    return tests, trains, test, train
+
+
+@functools.cache
+def detector_of(name):
+    "A function from ids to scores: higher is more like a machine."
+    if name in LIKELIHOOD:
+        return lstm_score if 'shipped' in name else lambda ids: smol_score(smol(), ids)
+    _, trains, _, train = texts()
+    machine = train[name.removeprefix('words, trained on: ')]
+    clf = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r'\S+', lowercase=False),
+        LogisticRegression(C=10, class_weight='balanced', max_iter=1000),
+    )
+    clf.fit(plain(trains) + plain(machine), [0] * len(trains) + [1] * len(machine))
+    return lambda ids: clf.decision_function(plain(ids))
+
+
+@functools.cache
+def human_scores(detector):
+    return detector_of(detector)(texts()[0])
+
+
+def run(seed, detector, generator):
+    tests, _, test, _ = texts()
+    h, m = human_scores(detector), detector_of(detector)(test[generator])
+    metrics = dict(found=found(h, m, np.quantile(h, 0.99)), texts=len(m), human=len(h))
+    if generator != STRANGERS:
+        metrics['auc'] = roc_auc_score([0] * len(h) + [1] * len(m), np.concatenate([h, m]))
+    rows = [Row(metrics)]
+    if detector == LIKELIHOOD[0]:  # once
+        shown = {generator: test[generator]} | (
+            {} if generator != STRANGERS else {'people: movie snippets': tests}
         )
-        clf.fit(plain(trains) + plain(v), [0] * len(trains) + [1] * len(v))
-        scorers[f'words, trained on: {k}'] = lambda ids, clf=clf: clf.decision_function(plain(ids))
-    for detector, score in scorers.items():
-        h = score(tests)
-        threshold = np.quantile(h, 0.99)
-        for generator, ids in test.items():
-            m = score(ids)
-            auc = roc_auc_score([0] * len(h) + [1] * len(m), np.concatenate([h, m]))
-            record(
-                'machine_text',
-                dict(auc=auc, found=found(h, m, threshold), texts=len(m), human=len(h)),
-                data='movie snippets, 24 tokens',
-                seed=0,
-                minutes=(time.time() - start) / 60,
-                detector=detector,
-                generator=generator,
+        rows += [
+            Row(
+                dict(texts=len(ids)),
+                dict(generator=name, samples=[as_text(o) for o in ids[:6]]),
+                data='24 tokens, the first five from a movie snippet',
+                makes='machine_text_samples',
+                minutes=0,
             )
-            print(
-                f'{detector:60} {generator:40} AUC {auc:.3f}, found {found(h, m, threshold):.3f}', flush=True
-            )
-        m = score(others)
-        record(
-            'machine_text',
-            dict(found=found(h, m, threshold), texts=len(m), human=len(h)),
-            data='presidential messages, 24 tokens',
-            seed=0,
-            minutes=(time.time() - start) / 60,
-            detector=detector,
-            generator='people: presidential messages',
-        )
-        print(f'{detector:60} presidential messages: {found(h, m, threshold):.3f} of {len(m)}', flush=True)
-    test['people: movie snippets'] = tests
-    test['people: presidential messages'] = others
-    for generator, ids in test.items():
-        record(
-            'machine_text_samples',
-            dict(texts=len(ids)),
-            data='24 tokens, the first five from a movie snippet',
-            seed=0,
-            generator=generator,
-            samples=[as_text(o) for o in ids[:6]],
-        )
-    print(f'{(time.time() - start) / 60:.1f} minutes')
+            for name, ids in shown.items()
+        ]
+    return rows
 
 
 if __name__ == '__main__':
-    main()
+    run_script(__file__)

@@ -1,36 +1,32 @@
-"""Stage one: the language model that everything else begins with (chapter 09). An hour on two cores, minutes
-on a GPU; it can be stopped at any time, and called again it goes on.
-
-    NLPDEEP_DATA=FOLDER python nbs/runs/pretrain.py --out FOLDER [--backwards] [--begin MODEL] [--tokens 27e6]
-        [--epochs 1] [--emb_sz 256 --n_hid 512 --n_layers 2]
+"""Stage one: the language models that everything else begins with, in both directions. The order of the
+passes is here: three of them, each from the model of the pass before, with a rate and a seed of its own.
 
 Reads IMDb's training and unlabelled reviews, none that equals a test review, the training part of WikiText-2
-and the presidential messages. Words: the 20,000 most frequent. Writes FOLDER/forwards (or FOLDER/backwards),
-ready for `base=FOLDER`, and records nbs/results/pretrain.json: perplexity by domain on texts that were kept
-apart, and nbs/results/pretrain_curve.json: that of some reviews on the way.
-`--begin`: a model this script made (or `en`), to read everything once more from there, into another FOLDER.
-    With `--measure` it reads nothing more: the model of `--begin` is measured,
-    nbs/results/pretrain_perplexity.json gets a record, and FOLDER
-the model with these figures on its card.
+and the presidential messages. Words: the 20,000 most frequent. A pass takes an hour on one core, minutes on a
+GPU; it can be stopped at any time, and called again it goes on. The models are kept in nlpdeep's cache, in
+pretrain/pass-1, pass-2, pass-3 (`base=FOLDER` begins with one); the third pair is what ships in
+nlpdeep/pretrained. Records nbs/results/pretrain.json: perplexity by domain on texts that were kept apart;
+pretrain_curve.json: that of some reviews on the way; pretrain_perplexity.json: that of the stored model, in
+16 bits. A pass that is not there yet is made first.
 """
 
-import argparse
+import functools
 import random
-import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 
+from nlpdeep.core import home
 from nlpdeep.corpora import imdb, speeches, wikitext2
 from nlpdeep.language_model import ProgressLog, ULMFiTConfig, perplexity
 from nlpdeep.numericalization import Vocab
 from nlpdeep.precision import lm_precision
 from nlpdeep.pretraining import pretrain, pretrained, save_lm
 from nlpdeep.processor import TextProcessor, tokenize
-from nlpdeep.records import record
+from nlpdeep.runs import Plan, Row, run_script
 
 
+@functools.cache
 def corpus(seed=0):
     "Tokens by domain: (training, validation)."
 
@@ -50,111 +46,92 @@ def corpus(seed=0):
     return {k: (tokenize(a), tokenize(b)) for k, (a, b) in parts.items()}
 
 
-if __name__ == '__main__':
-    a = argparse.ArgumentParser()
-    a.add_argument('--out', type=Path, required=True)
-    a.add_argument('--backwards', action='store_true')
-    a.add_argument('--tokens', type=float, default=1e12)
-    for k, v in dict(epochs=1, emb_sz=256, n_hid=512, n_layers=2, bs=64, max_vocab=20_000, seed=42).items():
-        a.add_argument(f'--{k}', type=int, default=v)
-    a.add_argument('--lr', type=float, default=4e-3)
-    a.add_argument('--prec', default=None)
-    a.add_argument('--begin', default='')
-    a.add_argument('--measure', action='store_true')
-    a = a.parse_args()
-    t, toks = time.time(), corpus()
+PASSES = {1: dict(seed=42, lr=4e-3), 2: dict(seed=43, lr=2.5e-3), 3: dict(seed=44, lr=2e-3)}
+SIZES = dict(emb_sz=256, n_hid=512, n_layers=2)
+MAX_VOCAB, BS, SEQ_LEN = 20_000, 64, 64
+CARD = dict(
+    texts='IMDb reviews (train and unsup, none of the test part), WikiText-2 (training part), '
+    'presidential messages',
+    not_shown='any test review; any movie snippet',
+)
+
+PLAN = Plan(
+    makes='pretrain pretrain_curve pretrain_perplexity',
+    chapter='09g_pretraining',
+    minutes=400,
+    data='IMDb, WikiText-2, presidential messages',
+    configs=[dict(way=way, number=n) for n in PASSES for way in ('forwards', 'backwards')],
+    unwritten=('number',),
+    seeds=lambda config: (PASSES[config['number']]['seed'],),
+)
+
+
+def place(number):
+    "The folder of the models of one pass."
+    return home() / 'pretrain' / f'pass-{number}'
+
+
+def run(seed, way, number):
+    back, base = way == 'backwards', None
+    if number > 1:
+        if not (place(number - 1) / way).is_dir():
+            run(PASSES[number - 1]['seed'], way, number - 1)
+        base = pretrained(str(place(number - 1)), back)
+    toks = corpus()
     count = Counter(t for tr, _ in toks.values() for d in tr for t in d)
-    base = pretrained(a.begin, a.backwards) if a.begin else None
     words = (
         base.words
         if base
-        else TextProcessor(
-            Vocab.build(count, min_freq=5, max_vocab=a.max_vocab, multiple=0), backwards=a.backwards
-        )
+        else TextProcessor(Vocab.build(count, min_freq=5, max_vocab=MAX_VOCAB, multiple=0), backwards=back)
     )
-    read = base.card['tokens'] if base else 0
-    if base:
-        vars(a).update(base.sizes)
-    docs, valid = (
-        [o for tr, _ in toks.values() for o in words.ids(tr)],
-        {k: words.ids(v) for k, (_, v) in toks.items()},
-    )
+    docs = [o for tr, _ in toks.values() for o in words.ids(tr)]
+    valid = {k: words.ids(v) for k, (_, v) in toks.items()}
     random.Random(0).shuffle(docs)
-    docs = docs[: int(np.searchsorted(np.cumsum(list(map(len, docs))), a.tokens)) + 1]
-    way, n = 'backwards' if a.backwards else 'forwards', sum(map(len, docs))
+    before, n, lr = base.card['tokens'] if base else 0, sum(map(len, docs)), PASSES[number]['lr']
     print(f'{n:,} tokens, {len(words):,} words, {way}', flush=True)
     cfg = ULMFiTConfig(
-        seed=a.seed,
-        emb_sz=a.emb_sz,
-        n_hid=a.n_hid,
-        n_layers=a.n_layers,
-        lm_epochs=a.epochs,
-        lm_lr=a.lr,
-        lm_bs=a.bs,
-        seq_len=64,
-        lm_drop_mult=0.1,
-        backwards=a.backwards,
+        seed=seed, lm_epochs=1, lm_lr=lr, lm_bs=BS, seq_len=SEQ_LEN, lm_drop_mult=0.1, backwards=back, **SIZES
     )
-    a.out.mkdir(parents=True, exist_ok=True)
-    texts = dict(
-        texts='IMDb reviews (train and unsup, none of the test part), WikiText-2 (training part), '
-        'presidential messages',
-        not_shown='any test review; any movie snippet',
-    )
-    if a.measure:
-        model = base.model()
-        ppl = {k: perplexity(model, v) for k, v in valid.items()}
-        save_lm(a.out / way, model, words, dict(tokens=read, perplexity=ppl) | texts)
-        record(
-            'pretrain_perplexity',
-            ppl,
-            data='texts kept apart: IMDb reviews, WikiText-2 (validation part), presidential messages',
-            seed=a.seed,
-            minutes=(time.time() - t) / 60,
-            way=way,
-            tokens=read,
-        )
-        raise SystemExit(print(ppl))
+    out = place(number)
+    out.mkdir(parents=True, exist_ok=True)
     model, h = pretrain(
         docs,
         valid['reviews'][:60],
         len(words),
         cfg,
-        a.out / f'{way}.ckpt',
+        out / f'{way}.ckpt',
         every=500,
         log=ProgressLog(lambda s: print(s, flush=True), bars=False),
-        prec=a.prec,
         begin=base.weights if base else None,
     )
     ppl = {k: perplexity(model, v) for k, v in valid.items()}
-    save_lm(a.out / way, model, words, dict(tokens=read + n * a.epochs, perplexity=ppl) | texts)
-    record(
-        'pretrain',
-        ppl,
-        data='IMDb, WikiText-2, presidential messages',
-        seed=a.seed,
-        minutes=(time.time() - t) / 60,
-        way=way,
-        tokens=read + n * a.epochs,
-        epochs=a.epochs,
-        emb_sz=a.emb_sz,
-        n_hid=a.n_hid,
-        n_layers=a.n_layers,
-        lr=a.lr,
-        bs=a.bs,
-        seq_len=64,
-        precision=a.prec or lm_precision(len(words)),
-        begin=a.begin,
-        order='documents shuffled with seed 0, then anew each epoch with the seed of the run',
-    )
-    for o in h['curve']:
-        record(
-            'pretrain_curve',
-            dict(perplexity=o['perplexity']),
-            data='IMDb reviews kept apart',
-            seed=a.seed,
-            minutes=o['minutes'],
-            way=way,
-            tokens=read + o['tokens'],
-        )
-    print(ppl)
+    save_lm(out / way, model, words, dict(tokens=before + n, perplexity=ppl) | CARD)
+    stored = pretrained(str(out), back).model()
+    how = dict(tokens=before + n, epochs=1, **SIZES, lr=lr, bs=BS, seq_len=SEQ_LEN)
+    how |= dict(precision=lm_precision(len(words)), begin=f'pass {number - 1}' if base else '')
+    how['order'] = 'documents shuffled with seed 0, then anew each epoch with the seed of the run'
+    kept = 'texts kept apart: IMDb reviews, WikiText-2 (validation part), presidential messages'
+    return [
+        Row(ppl, how),
+        Row(
+            {k: perplexity(stored, v) for k, v in valid.items()},
+            dict(tokens=before + n),
+            data=kept,
+            makes='pretrain_perplexity',
+            minutes=0,
+        ),
+        *(
+            Row(
+                dict(perplexity=o['perplexity']),
+                dict(tokens=before + o['tokens']),
+                data='IMDb reviews kept apart',
+                minutes=o['minutes'],
+                makes='pretrain_curve',
+            )
+            for o in h['curve']
+        ),
+    ]
+
+
+if __name__ == '__main__':
+    run_script(__file__)

@@ -1,32 +1,25 @@
-"""How much reading is enough (chapter 09a): what each pass of pretraining is worth to a classifier, beside
-its perplexity.
+"""How much reading is enough: what each pass of pretraining is worth to a classifier, beside its perplexity.
 
-    NLPDEEP_DATA=FOLDER python nbs/runs/pretrain_worth.py --bases ONE,TWO,en [--seeds 1,2,3,4,5] [--labels
-        100,500,2000]
-
-`--bases`: language models of `nbs/runs/pretrain.py`, one after each pass (folders, or `en`). Beside them
-    stands an encoder of the same size and words with random weights. Nothing in an encoder is trained:
-    logistic regression gets its word vectors and states, averaged over the text, as in the arm `linear_all`
-    of
+The language models are those of `pretrain.py`, one after each pass. Beside them
+stands an encoder of the same size and words with random weights. Nothing in an encoder is trained:
+logistic regression gets its word vectors and states, averaged over the text, as in the arm `linear_all` of
 `ulmfit_labels.py` and `ulmfit_imdb.py`, so that what changes is the reading and nothing else. Read forwards.
-    Records nbs/results/pretrain_worth.json: accuracy on the validation texts (no test text is touched) by
-    tokens read, data and number of labels.
+Records nbs/results/pretrain_worth.json: accuracy on the validation texts (no test text is touched) by tokens
+read, data and number of labels.
 """
 
-import argparse
-import tempfile
-import time
-from pathlib import Path
+import functools
 
 import numpy as np
+from pretrain import place
 from ulmfit_imdb import BOTH, by_linear, parts
 
 from nlpdeep.awd_lstm import language_model
-from nlpdeep.core import set_seed
+from nlpdeep.core import InputError, home, set_seed
 from nlpdeep.corpora import movie_snippets
 from nlpdeep.language_model import ULMFiTConfig
 from nlpdeep.pretraining import pretrained, save_lm
-from nlpdeep.records import record
+from nlpdeep.runs import Plan, run_script
 from nlpdeep.texts import as_frame, subsample
 
 
@@ -53,40 +46,48 @@ def texts(data, labels, seed):
     return tr, va
 
 
+# tokens read, and the model that read them: none, or that of a pass (the last one ships)
+BASES = {0: 'random', 27_195_147: 1, 54_390_394: 2, 81_585_641: 'en'}
+
+PLAN = Plan(
+    makes='pretrain_worth',
+    chapter='10_transfer',
+    minutes=15,
+    data=lambda config: config['on'],
+    configs=[
+        dict(on=data, arm='linear_all', labels=labels, tokens=tokens)
+        for tokens in BASES
+        for data in ('movie snippets, split by film', 'IMDb')
+        for labels in ('100', '500')
+    ],
+    unwritten=('on',),
+    seeds=range(1, 6),
+)
+
+
+@functools.cache
+def base_of(tokens):
+    "The folder of the model that has read so many tokens, or the name of the one that ships."
+    what = BASES[tokens]
+    if what == 'random':
+        return untrained(home() / 'pretrain' / 'random', 'en', 42)
+    name = what if what == 'en' else str(place(what))
+    if what != 'en' and not place(what).is_dir():
+        raise InputError(
+            f'{place(what)} is not there: `nlpdeep record pretrain` makes the model of pass {what}'
+        )
+    if pretrained(name).card['tokens'] != tokens:
+        raise InputError(
+            f'the model {name} has read {pretrained(name).card["tokens"]:,} tokens, not {tokens:,}'
+        )
+    return name
+
+
+def run(seed, on, arm, labels, tokens):
+    tr, va = texts(on, labels, seed)
+    probs = by_linear(tr.text, tr.label, dict(valid=va.text), BOTH[:1], base_of(tokens))['valid']
+    return dict(valid=float(np.mean(probs.argmax(1) == (va.label == sorted(set(tr.label))[1]))))
+
+
 if __name__ == '__main__':
-    a = argparse.ArgumentParser()
-    a.add_argument('--bases', default='en')
-    a.add_argument('--seeds', default='1,2,3,4,5')
-    a.add_argument('--labels', default='100,500,2000')
-    a = a.parse_args()
-    with tempfile.TemporaryDirectory() as d:
-        bases = a.bases.split(',')
-        for base in [untrained(Path(d) / 'random', bases[-1], 42)] + bases:
-            tokens = pretrained(base).card['tokens']
-            for data in ('movie snippets, split by film', 'IMDb'):
-                for labels in a.labels.split(','):
-                    for seed in map(int, a.seeds.split(',')):
-                        t = time.time()
-                        tr, va = texts(data, labels, seed)
-                        acc = float(
-                            np.mean(
-                                by_linear(tr.text, tr.label, dict(valid=va.text), BOTH[:1], base)[
-                                    'valid'
-                                ].argmax(1)
-                                == (va.label == sorted(set(tr.label))[1])
-                            )
-                        )
-                        record(
-                            'pretrain_worth',
-                            dict(valid=acc),
-                            data=data,
-                            seed=seed,
-                            minutes=(time.time() - t) / 60,
-                            arm='linear_all',
-                            labels=labels,
-                            tokens=tokens,
-                        )
-                    print(
-                        f'{tokens:,} tokens, {data}, {labels} labels: the last of the seeds {acc:.3f}',
-                        flush=True,
-                    )
+    run_script(__file__)

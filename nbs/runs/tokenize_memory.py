@@ -1,8 +1,4 @@
-"""The most memory a process holds while it tokenizes 75,000 reviews, with fastai's tokenizer and with ours
-(chapter 02).
-
-    NLPDEEP_DATA=FOLDER python nbs/runs/tokenize_memory.py [TEXTS]     TEXTS: how many (default 75,000, IMDb's
-        training part and unlabelled reviews)
+"""The most memory a process holds while it tokenizes 75,000 reviews, with fastai's tokenizer and with ours.
 
 Each runs in a process of its own, in that process alone. Records nbs/results/tokenize_memory.json.
 """
@@ -13,8 +9,11 @@ import subprocess
 import sys
 import time
 
+from nlpdeep.core import InputError
 from nlpdeep.corpora import imdb
-from nlpdeep.records import record
+from nlpdeep.runs import Plan, Row, run_script
+
+TEXTS = 75_000
 
 
 def one(which, n):
@@ -40,21 +39,28 @@ def one(which, n):
     )
 
 
+PLAN = Plan(
+    makes='tokenize_memory',
+    chapter='02c_tokenizer',
+    minutes=9,
+    data=f'{TEXTS:,} IMDb reviews, train and unsup',
+    configs=[dict(tokenizer=which) for which in ('nlpdeep', 'fastai')],
+)
+
+
+def run(seed, tokenizer):
+    imdb(download=False)  # noted as data of this run; the other process reads it again
+    out = subprocess.run(
+        [sys.executable, __file__, '--one', tokenizer, str(TEXTS)], capture_output=True, text=True
+    )
+    if out.returncode:
+        raise InputError(out.stderr)
+    m = json.loads(out.stdout.splitlines()[-1])
+    return [Row(m, minutes=m['seconds'] / 60)]
+
+
 if __name__ == '__main__':
     if sys.argv[1:2] == ['--one']:
         one(sys.argv[2], int(sys.argv[3]))
     else:
-        n = int(sys.argv[1]) if len(sys.argv) > 1 else 75_000
-        for which in ('nlpdeep', 'fastai'):
-            out = subprocess.run(
-                [sys.executable, __file__, '--one', which, str(n)], capture_output=True, text=True, check=True
-            ).stdout
-            m = json.loads(out.splitlines()[-1])
-            print(which, m, flush=True)
-            record(
-                'tokenize_memory',
-                m,
-                data=f'{n:,} IMDb reviews, train and unsup',
-                minutes=m['seconds'] / 60,
-                tokenizer=which,
-            )
+        run_script(__file__)

@@ -1,22 +1,15 @@
-"""Time our tokenizer beside fastai's (chapter 02), in one process and in turn; and two processes of ours
-against one.
-
-    NLPDEEP_DATA=FOLDER python nbs/runs/tokenize_speed.py [CORPUS ...]     imdb wikitext2 films speeches
-        snippets; all, if none is named
+"""Time our tokenizer beside fastai's, in one process and in turn; and two processes of ours against one.
 
 Records nbs/results/tokenize_speed.json: `cold` and `warm`, times faster than fastai (median of five rounds);
 `two_processes`, times faster than one of ours.
 A corpus that is not at hand is left out.
 """
 
-import sys
-import time
-
 from nlpdeep.benchmarks import bench_tokenize
-from nlpdeep.core import InputError
 from nlpdeep.corpora import imdb, movie_snippets, speeches, wikitext2
 from nlpdeep.fast_words import WordTokenizer
-from nlpdeep.records import bench, record
+from nlpdeep.records import bench
+from nlpdeep.runs import Plan, Row, run_script
 from nlpdeep.tokenization import tokenize_texts
 
 
@@ -42,34 +35,32 @@ def two_processes(texts):
     return bench('two', lambda: run(2), lambda: run(0), rounds=3)
 
 
+PLAN = Plan(
+    makes='tokenize_speed',
+    chapter='02c_tokenizer',
+    minutes=7,
+    data='texts of chapter 01',
+    configs=[dict(corpus=name) for name in CORPORA],
+)
+
+
+def run(seed, corpus):
+    texts = CORPORA[corpus]()
+    cold, warm = bench_tokenize(rounds=5, texts=texts)
+    m = dict(
+        cold=cold['ratio'],
+        cold_low=cold['low'],
+        cold_high=cold['high'],
+        warm=warm['ratio'],
+        warm_low=warm['low'],
+        warm_high=warm['high'],
+        identical=cold['identical'] and warm['identical'],
+    )
+    if corpus == 'imdb':
+        two = two_processes(list(imdb(download=False).query('part == "train"').text))
+        m.update(two_processes=two['ratio'], identical=m['identical'] and two['identical'])
+    return [Row(m, dict(texts=len(texts), words=sum(len(o.split()) for o in texts) // len(texts)))]
+
+
 if __name__ == '__main__':
-    for name in sys.argv[1:] or CORPORA:
-        try:
-            texts = CORPORA[name]()
-        except InputError as e:
-            print(f'left out: {name}: {e}')
-            continue
-        t = time.time()
-        cold, warm = bench_tokenize(rounds=5, texts=texts)
-        m = dict(
-            cold=cold['ratio'],
-            cold_low=cold['low'],
-            cold_high=cold['high'],
-            warm=warm['ratio'],
-            warm_low=warm['low'],
-            warm_high=warm['high'],
-            identical=cold['identical'] and warm['identical'],
-        )
-        if name == 'imdb':
-            two = two_processes(list(imdb(download=False).query('part == "train"').text))
-            m.update(two_processes=two['ratio'], identical=m['identical'] and two['identical'])
-        print(name, m, flush=True)
-        record(
-            'tokenize_speed',
-            m,
-            data='texts of chapter 01',
-            minutes=(time.time() - t) / 60,
-            corpus=name,
-            texts=len(texts),
-            words=sum(len(o.split()) for o in texts) // len(texts),
-        )
+    run_script(__file__)

@@ -1,19 +1,16 @@
-"""Our training step of a language model in bf16 beside the same in 32 bits, in turn (chapter 08): python
-nbs/runs/train_bf16.py [--rounds N]
+"""Our training step of a language model in bf16 beside the same in 32 bits, in turn.
 
 Records: nbs/results/train_bf16.json, one run per model.
 """
-
-import argparse
-import time
 
 import torch
 from fastai.basics import DataLoaders
 
 from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
 from nlpdeep.benchmarks import _step_function
-from nlpdeep.core import device, set_seed
-from nlpdeep.records import bench, record
+from nlpdeep.core import InputError, device, set_seed
+from nlpdeep.records import bench
+from nlpdeep.runs import Plan, run_script
 from nlpdeep.training import lm_learner
 
 MODELS = {
@@ -21,6 +18,15 @@ MODELS = {
     '200/400 x 3, 10,000 words': (200, 400, 3, 10_000, 32, 70),
     '400/1152 x 3, 17,000 words': (400, 1152, 3, 17_000, 32, 70),
 }  # word vector, hidden, layers, words, rows and columns of a batch
+
+PLAN = Plan(
+    makes='train_bf16',
+    chapter='08a_precision',
+    minutes=2,
+    data='random words',
+    configs=[dict(model=name, rounds=3) for name in MODELS],
+    seeds=(0,),
+)
 
 
 def step(emb_sz, n_hid, n_layers, words, bs, seq_len, prec):
@@ -38,20 +44,13 @@ def step(emb_sz, n_hid, n_layers, words, bs, seq_len, prec):
     return lambda: [one() for _ in range(5)][-1]
 
 
-args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-args.add_argument('--rounds', type=int, default=5)
-a = args.parse_args()
-for name, size in MODELS.items():
-    start = time.time()
-    row = bench(name, step(*size, 'bf16'), step(*size, 'fp32'), lambda a, b: abs(a - b) < 5e-3 * b, a.rounds)
-    assert row['identical'], row
-    record(
-        'train_bf16',
-        dict(times_faster=row['ratio'], low=row['low'], high=row['high']),
-        data='random words',
-        seed=0,
-        minutes=(time.time() - start) / 60,
-        model=name,
-        rounds=a.rounds,
-    )
-    print(row, flush=True)
+def run(seed, model, rounds):
+    size = MODELS[model]
+    row = bench(model, step(*size, 'bf16'), step(*size, 'fp32'), lambda a, b: abs(a - b) < 5e-3 * b, rounds)
+    if not row['identical']:
+        raise InputError(f'{model}: the losses in bf16 and in fp32 differ')
+    return dict(times_faster=row['ratio'], low=row['low'], high=row['high'])
+
+
+if __name__ == '__main__':
+    run_script(__file__)

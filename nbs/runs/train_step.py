@@ -1,32 +1,38 @@
-"""Time training steps of fastai's stock learner and ours in turn (chapter 08): python nbs/runs/train_step.py
-[--rounds N] [--stages NAME ...]
+"""Time training steps of fastai's stock learner and ours, in turn and in one process.
 
 Records: nbs/results/train_step.json, one run per stage and precision.
 """
 
-import argparse
-import time
-
 from nlpdeep.benchmarks import STEPS, bench_train
+from nlpdeep.core import InputError
 from nlpdeep.precision import lm_precision
-from nlpdeep.records import record
+from nlpdeep.runs import Plan, run_script
 
-args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-args.add_argument('--rounds', type=int, default=5)
-args.add_argument('--stages', nargs='*', default=[])
-a = args.parse_args()
-for stage in a.stages or [*STEPS, *(f'{s} fp32' for s in list(STEPS)[:2])]:
-    start = time.time()
-    for row in bench_train(a.rounds, [stage]):
-        assert row['identical'], row
-        record(
-            'train_step',
-            dict(times_faster=row['ratio'], low=row['low'], high=row['high']),
-            data='random words, 32 x 70 a batch',
-            seed=0,
-            minutes=(time.time() - start) / 60,
-            stage=stage.removesuffix(' fp32'),
-            precision='fp32' if stage.endswith(' fp32') else lm_precision(STEPS[stage][2]),
-            rounds=a.rounds,
-        )
-        print(row, flush=True)
+PLAN = Plan(
+    makes='train_step',
+    chapter='08e_learners',
+    minutes=3,
+    data='random words, 32 x 70 a batch',
+    configs=[dict(stage=s, precision=lm_precision(STEPS[s][2]), rounds=5) for s in STEPS]
+    + [
+        dict(stage=s, precision='fp32', rounds=5)
+        for s in list(STEPS)[:2]
+        if lm_precision(STEPS[s][2]) != 'fp32'
+    ],
+    seeds=(0,),
+)
+
+
+def run(seed, stage, precision, rounds):
+    rows = bench_train(rounds, [stage if precision == lm_precision(STEPS[stage][2]) else f'{stage} fp32'])
+    if not rows or not rows[0]['identical']:
+        raise InputError(f'{stage}: the losses of the two learners differ: {rows}')
+    return {
+        ('times_faster' if k == 'ratio' else k): v
+        for k, v in rows[0].items()
+        if k not in ('stage', 'identical')
+    }
+
+
+if __name__ == '__main__':
+    run_script(__file__)

@@ -1,13 +1,11 @@
-"""The main job as a newcomer runs it, `nlpdeep ulmfit` without options, over a few seeds (chapter 12): python
-nbs/runs/ulmfit_default.py [--seeds 1,2,3]
+"""The main job as a newcomer runs it, `nlpdeep ulmfit` without options, over a few seeds.
 
 Records nbs/results/ulmfit_default.json, a run at a time: accuracy on the validation and the test part beside
 both baselines, perplexity before and after stage two; `minutes` is the whole command, from the start of
 Python to the
-saved model. What is recorded is left out. The settings are those of the command; nothing is chosen here.
+saved model. The settings are those of the command; nothing is chosen here.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -15,52 +13,37 @@ import tempfile
 import time
 from pathlib import Path
 
-from nlpdeep.records import record, results, results_dir
+from nlpdeep.cli import ulmfit
+from nlpdeep.core import InputError
+from nlpdeep.corpora import movie_snippets
+from nlpdeep.runs import Plan, Row, run_script
 
-a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-a.add_argument('--seeds', default='1,2,3')
-done = {
-    o['seed'] for o in (results('ulmfit_default') if (results_dir() / 'ulmfit_default.json').exists() else [])
-}
-for seed in sorted(set(map(int, a.parse_args().seeds.split(','))) - done):
+PLAN = Plan(
+    makes='ulmfit_default',
+    chapter='14a_commands',
+    minutes=12,
+    data='movie snippets, split by film',
+    configs=[dict(run='nlpdeep ulmfit')],
+    seeds=(1, 2),
+)
+IN_CHILD = ulmfit  # what the other process runs: a change in it is a change of this run
+METRICS = (
+    'accuracy tfidf majority valid_accuracy valid_tfidf valid_majority perplexity_before perplexity_after'
+).split()
+
+
+def run(seed, run):
+    movie_snippets()  # noted as data of this run; the other process reads it again
     with tempfile.TemporaryDirectory() as d:
         t = time.time()
-        subprocess.run(
-            [
-                sys.executable,
-                '-c',
-                'from nlpdeep.cli import main; main()',
-                'ulmfit',
-                '--seed',
-                str(seed),
-                '--out',
-                f'{d}/m',
-                '--json',
-                f'{d}/f.json',
-                '-q',
-            ],
-            check=True,
-        )
+        command = ['-c', 'from nlpdeep.cli import main; main()', 'ulmfit', '--seed', str(seed)]
+        options = ['--out', f'{d}/m', '--json', f'{d}/f.json', '-q']
+        done = subprocess.run([sys.executable, *command, *options])
+        if done.returncode:
+            raise InputError(f'nlpdeep ulmfit ended with code {done.returncode}')
         minutes, got = (time.time() - t) / 60, json.loads(Path(f'{d}/f.json').read_text())
-    row = {
-        k: got[k]
-        for k in (
-            'accuracy',
-            'tfidf',
-            'majority',
-            'valid_accuracy',
-            'valid_tfidf',
-            'valid_majority',
-            'perplexity_before',
-            'perplexity_after',
-        )
-    }
-    record(
-        'ulmfit_default',
-        row,
-        data='movie snippets, split by film',
-        seed=seed,
-        minutes=minutes,
-        run='nlpdeep ulmfit',
-    )
-    print(seed, row, f'{minutes:.1f} min', flush=True)
+    return [Row({k: got[k] for k in METRICS}, minutes=minutes)]
+
+
+if __name__ == '__main__':
+    run_script(__file__)

@@ -1,8 +1,4 @@
-"""The published recipe as it stands (chapter 09a): ULMFiT on IMDb from a model that has read WikiText-103,
-both directions. For a GPU: hours, not minutes.
-
-    NLPDEEP_DATA=FOLDER python nbs/runs/ulmfit_full.py [--wt103 FOLDER] [--ways forwards,backwards] [--work
-        runs/ulmfit_full] [--small]
+"""The published recipe as it stands: ULMFiT on IMDb from a model that has read WikiText-103, both directions.
 
 1 language model: words of the corpus, at most 60,000, rows matched; first the embedding alone is free for one
 epoch (2e-2), then all for ten (2e-3), bs 128, seq_len 80
@@ -12,14 +8,15 @@ times less for each group below; 1, 1, 1 and 2 epochs
 3 test reviews scored once, each direction and the mean of both. Published: 94.3 to 94.6 forwards, 95.1 to
 95.4 both.
 
-`--wt103` is a folder with fastai's archive unpacked (else it is fetched from fastai's server). A checkpoint
-    is kept for each stage: called again, the script goes on. `--small` walks the same way with random
-    weights, few texts
-and a small model: minutes on a CPU, to see that it runs. Records nbs/results/ulmfit_full.json.
+For a GPU: hours, not minutes. $NLPDEEP_WT103 is a folder with fastai's archive unpacked (else it is fetched
+from fastai's server). A checkpoint is kept for each stage in runs/ulmfit_full: called again, the script goes
+on. `python nbs/runs/ulmfit_full.py --small` walks the same way with random weights, few texts and a small
+model, and records nothing: minutes on a CPU, to see that it runs. Records nbs/results/ulmfit_full.json.
 """
 
-import argparse
-import time
+import functools
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +30,13 @@ from nlpdeep.corpora import imdb, movie_snippets
 from nlpdeep.language_model import ULMFiTConfig, lm_loaders, perplexity
 from nlpdeep.pretraining import Pretrained, load_matched, wikitext103
 from nlpdeep.processor import TextProcessor, tokenize
-from nlpdeep.records import record
+from nlpdeep.runs import Plan, run_script
 from nlpdeep.schedules import layer_rates
 from nlpdeep.training import classifier_learner, lm_learner
 from nlpdeep.ulmfit import Classifier, class_loader, class_probs
 
 
+@functools.cache
 def texts(small):
     "Labelled training texts, texts that are only read, test texts; labels as 0 and 1."
     df = movie_snippets() if small else imdb(download=False)
@@ -65,18 +63,19 @@ def base(small, folder, back):
     )
 
 
-def one_way(back, a, data):
+@functools.cache
+def one_way(back, seed, small=False):
     "Probabilities of the test texts, and the language model's perplexity on texts kept apart."
-    train, y, more, test, _ = data
+    train, y, more, test, _ = texts(small)
     b, work, dev = (
-        base(a.small, a.wt103, back),
-        a.work / ('backwards' if back else 'forwards'),
+        base(small, os.environ.get('NLPDEEP_WT103'), back),
+        WORK / ('backwards' if back else 'forwards'),
         torch.device(device()),
     )
     words = TextProcessor.build(train + more, 60_000, 3, backwards=back)
-    cfg = ULMFiTConfig(seed=a.seed, lm_bs=128, seq_len=80, lm_drop_mult=1.0, drop_mult=0.5, **b.sizes)
+    cfg = ULMFiTConfig(seed=seed, lm_bs=128, seq_len=80, lm_drop_mult=1.0, drop_mult=0.5, **b.sizes)
     ids, held = words.ids(train + more), max(len(train) // 50, 20)
-    set_seed(a.seed)
+    set_seed(seed)
     lm = language_model(cfg.encoder(len(words))).to(dev)
     load_matched(lm, b.weights, words.vocab.match(b.words.vocab))
     learn = lm_learner(
@@ -90,10 +89,10 @@ def one_way(back, a, data):
     learn.freeze_to(-1)  # the group of the words, which the decoder shares
     learn.fit_one_cycle(1, 2e-2, cbs=Checkpoint(work / 'lm1.ckpt', 1000))
     learn.unfreeze()
-    learn.fit_one_cycle(1 if a.small else 10, 2e-3, cbs=Checkpoint(work / 'lm2.ckpt', 1000))
+    learn.fit_one_cycle(1 if small else 10, 2e-3, cbs=Checkpoint(work / 'lm2.ckpt', 1000))
     ppl = perplexity(lm, ids[:held])
     clas = Classifier(cfg.encoder(len(words), True), 2).load_encoder(lm).to(dev)
-    tr, bs = words.ids(train), 32 if a.small else 128
+    tr, bs = words.ids(train), 32 if small else 128
     dls = DataLoaders(
         class_loader(tr[held:], y[held:], bs, True), class_loader(tr[:held], y[:held], bs), device=dev
     )
@@ -107,33 +106,29 @@ def one_way(back, a, data):
     return class_probs(clas, words.ids(test)), ppl
 
 
+WORK = Path('runs/ulmfit_full')
+
+PLAN = Plan(
+    makes='ulmfit_full',
+    chapter='10_transfer',
+    minutes=3000,
+    needs="a GPU and fastai's WikiText-103 weights",
+    data='IMDb, test reviews at hand',
+    configs=[dict(way=way) for way in ('forwards', 'backwards', 'both')],
+    seeds=(42,),
+)
+
+
+def run(seed, way, small=False):
+    ways = ('forwards', 'backwards') if way == 'both' else (way,)
+    found = [one_way(w == 'backwards', seed, small) for w in ways]
+    y = np.array(texts(small)[-1])
+    m = dict(test=float((np.mean([p for p, _ in found], 0).argmax(1) == y).mean()))
+    return m if way == 'both' else m | dict(perplexity=found[0][1])
+
+
 if __name__ == '__main__':
-    a = argparse.ArgumentParser()
-    a.add_argument('--wt103', type=Path)
-    a.add_argument('--ways', default='forwards,backwards')
-    a.add_argument('--work', type=Path, default=Path('runs/ulmfit_full'))
-    a.add_argument('--small', action='store_true')
-    a.add_argument('--seed', type=int, default=42)
-    a = a.parse_args()
-    data, probs = texts(a.small), []
-    y = np.array(data[-1])
-    for way in a.ways.split(','):
-        t = time.time()
-        p, ppl = one_way(way == 'backwards', a, data)
-        probs.append(p)
-        acc = float((p.argmax(1) == y).mean())
-        print(way, acc, ppl, flush=True)
-        if not a.small:
-            record(
-                'ulmfit_full',
-                dict(test=acc, perplexity=ppl),
-                data='IMDb, test reviews at hand',
-                seed=a.seed,
-                minutes=(time.time() - t) / 60,
-                way=way,
-            )
-    if len(probs) == 2:
-        acc = float((np.mean(probs, 0).argmax(1) == y).mean())
-        print('both', acc)
-        if not a.small:
-            record('ulmfit_full', dict(test=acc), data='IMDb, test reviews at hand', seed=a.seed, way='both')
+    if '--small' in sys.argv:
+        print({way: run(42, way, small=True) for way in ('forwards', 'backwards', 'both')})
+    else:
+        run_script(__file__)

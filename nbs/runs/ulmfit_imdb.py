@@ -1,30 +1,21 @@
-"""ULMFiT on IMDb at the size that fits two cores (chapter 09a): a language model over all training and
-unlabelled reviews, then the classifier, in both directions.
+"""ULMFiT on IMDb at the size that fits two cores: the classifier over the shipped language models, which have
+read all training and unlabelled reviews, in both directions, beside what only counts and what only asks.
 
-    NLPDEEP_DATA=FOLDER python nbs/runs/ulmfit_imdb.py [--arms
-        tfidf,tfidf_taught,linear_all,linear_all_both,asked,taught,forwards,backwards,both] [--labels
-        100,500,all] [--seeds 1] [--base en] [--prec bf16]
-
-`--base` is a language model of `nbs/runs/pretrain.py`: it has read the 75,000 reviews without a test review
-    among them, so stage two is done and the classifier follows. Two thousand training reviews are kept for
-    validation;
+The reader has seen the 75,000 reviews without a test review among them, so stage two is done and the
+    classifier follows. Two thousand training reviews are kept for validation;
 the test reviews at hand are scored once, at the end of each run. (The reader has seen those two thousand too,
-without labels, as it has all training reviews.) `forwards_long`, `backwards_long`, `both_long`: twice as much
-of every review, three passes with all layers free. Beside it, TF-IDF with logistic regression on the same
+without labels, as it has all training reviews.) Beside it, TF-IDF with logistic regression on the same
 labels, and `linear_all`: logistic regression on the forward encoder's word vectors and states as they are,
 averaged over the review
 (`linear_all_both`: the mean of both directions). `asked`: the same in both directions, from the averages and
 from the reader's *answers*: its last state when the review is followed by the beginning of a verdict, "it is"
 and the like. `taught`: `asked` labels reviews that have no label, and from those
 it is surest of it and TF-IDF learn anew, once; the mean of the two. `tfidf_taught`: the same with TF-IDF
-alone, as teacher and pupil. Records nbs/results/ulmfit_imdb.json, a run at a time; what is recorded with this
-base is left out.
+alone, as teacher and pupil. `both` is the mean of `forwards` and `backwards`, whose probabilities are kept in
+nlpdeep's cache. Records nbs/results/ulmfit_imdb.json.
 """
 
-import argparse
 import functools
-import os
-import time
 
 import numpy as np
 import pandas as pd
@@ -39,15 +30,14 @@ from nlpdeep.core import home, set_seed
 from nlpdeep.corpora import imdb
 from nlpdeep.language_model import ProgressLog, ULMFiTConfig
 from nlpdeep.pretraining import pretrained
-from nlpdeep.records import record, results, results_dir
+from nlpdeep.runs import Plan, Row, run_script
 from nlpdeep.ulmfit import Classifier, class_probs, fit_classifier
 
 FEW = dict(
     epochs=4, min_texts=1000, lr=1e-2, lr_all=4e-3, lr_div=1.3, drop_mult=0.8, bs=32, chunk=72
 )  # of five, on validation reviews at 100 labels
 ALL = dict(epochs=1, lr=1e-2, lr_all=4e-3, lr_div=1.3, drop_mult=0.4, bs=32, chunk=72)  # not tuned
-LONG = dict(ALL, epochs=3, drop_mult=0.5)  # not tuned either
-# tokens read of a review, from its end: the verdict mostly stands there (twice as many in the `_long` arms)
+# tokens read of a review, from its end: the verdict mostly stands there
 LONGEST = 400
 # what the reader is asked: how a text might go on, or, backwards, what might stand before it, but for the
 # word that tells. Of eight and seven that were written down before any was tried; on validation snippets
@@ -103,10 +93,8 @@ def read_words(way, ds, name, longest=LONGEST):
 
 def judge(arm, labels, seed, ds, y, name):
     "Probabilities of validation and test reviews, and what to note."
-    way, _, long = arm.partition('_')
-    longest = 2 * LONGEST if long else LONGEST
-    base, ids = read_words(way, ds, name, longest)
-    cfg = ULMFiTConfig(seed=seed, **(FEW if labels != 'all' else LONG if long else ALL), **base.sizes)
+    base, ids = read_words(arm, ds, name)
+    cfg = ULMFiTConfig(seed=seed, **(FEW if labels != 'all' else ALL), **base.sizes)
     lm = language_model(cfg.encoder(len(base.words)))
     load_weights(lm, base.weights)
     set_seed(seed)
@@ -119,7 +107,7 @@ def judge(arm, labels, seed, ds, y, name):
         ProgressLog(lambda s: print(s, flush=True), bars=False),
     )
     return {p: class_probs(m, ids[p]) for p in ('valid', 'test')}, dict(
-        longest=longest, base_tokens=base.card.get('tokens')
+        longest=LONGEST, base_tokens=base.card.get('tokens')
     )
 
 
@@ -236,11 +224,27 @@ def by_teaching(train, y, more, tests, name):
     return {p: (read[p] + count[p]) / 2 for p in tests}
 
 
-def run(arm, labels, seed, base):
-    "Accuracies and what else to note; None: what it needs is not there."
+COUNTING = ('tfidf', 'tfidf_taught')
+TRAINED = (*BOTH, 'both')
+
+PLAN = Plan(
+    makes='ulmfit_imdb',
+    chapter='10_transfer',
+    minutes=115,
+    data='IMDb',
+    configs=[
+        dict(arm=arm, labels=labels)
+        for labels in ('100', '500')
+        for arm in (*COUNTING, 'linear_all', 'linear_all_both', 'asked', 'taught', *TRAINED)
+    ]
+    + [dict(arm=arm, labels='all') for arm in ('tfidf', *TRAINED)],
+    seeds=lambda config: (1,) if config['labels'] == 'all' else range(1, 6),
+)
+
+
+def run(seed, arm, labels):
+    base = 'en'
     ds, more = parts(seed, labels)
-    if arm.endswith('taught') and not len(more):
-        return None
     y = {p: (d.label == 'pos').astype(int).tolist() for p, d in ds.items()}
 
     def right(probs):
@@ -248,11 +252,10 @@ def run(arm, labels, seed, base):
 
     train, tests = (ds['train'].text, y['train']), {p: ds[p].text for p in ('valid', 'test')}
     if arm == 'tfidf':
-        return right(by_counting(*train, tests)), {}
+        return right(by_counting(*train, tests))
     if arm == 'tfidf_taught':
-        return right(
-            by_counting(*with_guesses(by_counting(*train, dict(more=more))['more'], *train, more), tests)
-        ), {}
+        guessed = with_guesses(by_counting(*train, dict(more=more))['more'], *train, more)
+        return right(by_counting(*guessed, tests))
     read = tokens_read(arm, base)
     frozen_arms = dict(
         linear_all=lambda: by_linear(*train, tests, BOTH[:1], base),
@@ -261,60 +264,23 @@ def run(arm, labels, seed, base):
         taught=lambda: by_teaching(*train, more, tests, base),
     )
     if arm in frozen_arms:
-        return right(frozen_arms[arm]()), dict(longest=LONGEST, base_tokens=read)
+        return [Row(right(frozen_arms[arm]()), dict(longest=LONGEST, base_tokens=read))]
 
     def file(way, p):
         return KEPT / f'{way}-{labels}-{seed}-{tokens_read(way, base)}-{p}.npy'
 
-    if arm.startswith('both'):
-        ways = [arm.replace('both', w) for w in BOTH]
-        if not all(file(w, p).exists() for w in ways for p in ('valid', 'test')):
-            return None
-        probs, note = (
-            {p: sum(np.load(file(w, p)) for w in ways) / 2 for p in ('valid', 'test')},
-            dict(base_tokens=read),
-        )
-    else:
-        probs, note = judge(arm, labels, seed, ds, y, base)
-        KEPT.mkdir(parents=True, exist_ok=True)
-        for p in probs:
-            np.save(file(arm, p), probs[p])
-    return right(probs), note
+    if arm == 'both':
+        for way in BOTH:
+            if not all(file(way, p).exists() for p in ('valid', 'test')):
+                run(seed, way, labels)
+        probs = {p: sum(np.load(file(w, p)) for w in BOTH) / 2 for p in ('valid', 'test')}
+        return [Row(right(probs), dict(base_tokens=read))]
+    probs, note = judge(arm, labels, seed, ds, y, base)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for p in probs:
+        np.save(file(arm, p), probs[p])
+    return [Row(right(probs), note)]
 
 
 if __name__ == '__main__':
-    a = argparse.ArgumentParser()
-    for k, v in dict(
-        arms='tfidf,tfidf_taught,linear_all,linear_all_both,asked,taught,forwards,backwards,both',
-        labels='100,500,all',
-        seeds='1',
-        base='en',
-        prec='',
-    ).items():
-        a.add_argument(f'--{k}', default=v)
-    a = a.parse_args()
-    if a.prec:
-        os.environ['NLPDEEP_PRECISION'] = a.prec
-    done = {
-        (o['config']['arm'], o['config']['labels'], o['seed'], o['config'].get('base_tokens'))
-        for o in (results('ulmfit_imdb') if (results_dir() / 'ulmfit_imdb.json').exists() else [])
-    }
-    for seed in map(int, a.seeds.split(',')):
-        for labels in a.labels.split(','):
-            for arm in a.arms.split(','):
-                t = time.time()
-                if (arm, labels, seed, tokens_read(arm, a.base)) in done or (
-                    out := run(arm, labels, seed, a.base)
-                ) is None:
-                    continue
-                record(
-                    'ulmfit_imdb',
-                    out[0],
-                    data='IMDb',
-                    seed=seed,
-                    minutes=(time.time() - t) / 60,
-                    arm=arm,
-                    labels=labels,
-                    **out[1],
-                )
-                print(arm, labels, seed, out, f'{(time.time() - t) / 60:.1f} min', flush=True)
+    run_script(__file__)

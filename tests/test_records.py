@@ -1,0 +1,138 @@
+"Records that prove themselves: what they depend on, whether they are missing or stale, and what they show."
+
+import notebooks as nbs
+import pytest
+
+from nlpdeep import provenance as prov
+from nlpdeep import runs as R
+from nlpdeep.core import InputError, write_json
+from nlpdeep.records import record, results, results_dir
+
+SCRIPT = '''"""Toy."""
+from nlpdeep.runs import Plan, run_script
+from nlpdeep.corpora import human_numbers
+from nlpdeep import core as ground
+PLAN = Plan(makes='toy', chapter='00', minutes=1, data='d', configs=[dict(k=(1, 2)), dict(k=3)],
+            seeds=lambda c: (0,) if c['k'] == 3 else (0, 1))
+def run(seed, k):
+    ground.pick
+    return dict(n=len(human_numbers('valid')), seed=seed)
+if __name__ == '__main__':
+    run_script(__file__)
+'''
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    monkeypatch.setenv('NLPDEEP_RUNS', str(tmp_path / 'runs'))
+    monkeypatch.setenv('NLPDEEP_RESULTS', str(tmp_path / 'results'))
+    (tmp_path / 'runs').mkdir()
+    file = tmp_path / 'runs' / 'toy.py'
+    file.write_text(SCRIPT)
+    return file
+
+
+@pytest.mark.parametrize(
+    'a, b, equal',
+    [
+        ('x = 1', 'x = 1  # one', True),
+        ('def f():\n    "Doc."', 'def f():\n    pass', True),
+        ('def f(x): return x', 'def f(x: int) -> int:\n    return (\n        x\n    )', True),
+        ('class A:\n    "Doc."\n    x = 1', 'class A:\n    x = 1', True),
+        ("x = ' '", "x = ''", False),
+        ('x = 1', 'x = 1.0', False),
+        ('x = None', 'x = 0', False),
+        ('def f(x=1): return x', 'def f(x=2): return x', False),
+        ('f(a, b)', 'f(b, a)', False),
+        ('x = a.b', 'x = a.c', False),
+        ('x = not a', 'x = -a', False),
+        ("x = f'{a:.1f}'", "x = f'{a:.2f}'", False),
+    ],
+)
+def test_what_counts_as_a_change(a, b, equal):
+    assert (prov.code_hash(a) == prov.code_hash(b)) == equal
+
+
+def test_what_a_script_reaches(toy):
+    used = prov.code_used(toy)
+    assert {('corpora.py', 'human_numbers'), ('corpora.py', 'number_words'), ('corpora.py', '_TENS')} <= set(
+        used
+    )
+    assert ('core.py', 'pick') in used, 'a name of an imported module'
+    assert not {('corpora.py', 'imdb'), ('runs.py', 'make'), ('records.py', 'record')} & set(used)
+    schedules = prov.code_used(nbs.NBS / 'runs' / 'schedules.py')
+    assert {('regularization.py', 'LMModel7'), ('course.py', 'sequence_dls'), ('schedules.py', 'run')} <= set(
+        schedules
+    )
+    assert 'cli.py' not in {f for f, _ in schedules}
+
+
+def test_only_what_a_run_depends_on_makes_it_stale(toy):
+    say = [].append
+    assert R.make(toy, say=say) == 0 and len(results('toy')) == 3
+    before = (results_dir() / 'toy.json').read_text()
+
+    def look():
+        (row,) = R.look()
+        return row['planned'], row['missing'], row['stale'], row['why']
+
+    assert look() == (3, 0, 0, '')
+    toy.write_text(SCRIPT.replace('minutes=1', 'minutes=2') + '\n# a comment\n')
+    assert look() == (3, 0, 0, '')
+    toy.write_text(SCRIPT.replace("'valid'", "'train'"))
+    assert look() == (3, 0, 3, 'script')
+    R.make(toy, say=say)
+    assert (results_dir() / 'toy.json').read_text() == before, 'what is recorded was run again unasked'
+    R.make(toy, stale=True, say=say)
+    assert look() == (3, 0, 0, '') and len(results('toy')) == 3
+    toy.write_text(SCRIPT.replace('dict(k=3)', 'dict(k=3), dict(k=4)').replace("'valid'", "'train'"))
+    assert look() == (5, 2, 0, '')
+    R.make(toy, only='4', seeds=[7], say=say)
+    assert [o['seed'] for o in results('toy') if o['config'] == dict(k=4)] == [7]
+
+
+def test_other_data_makes_a_run_stale(toy, monkeypatch):
+    R.make(toy, say=[].append)
+    rows = results('toy')
+    for o in rows:
+        o['provenance']['data'] = {'movie_snippets': 'another'}
+    write_json(results_dir() / 'toy.json', rows)
+    monkeypatch.setattr(R, 'present_data', lambda names: dict.fromkeys(names, 'this'))
+    assert R.look()[0]['why'] == 'data'
+    monkeypatch.setattr(R, 'present_data', lambda names: {})  # not at hand: nothing can be said
+    assert R.look()[0]['stale'] == 0
+
+
+def test_a_record_names_what_made_it(toy):
+    R.make(toy, say=[].append)
+    prov.note_data('toy data', ['a'])
+    row = record('toy', dict(n=1), data='d', script=toy)
+    assert row['provenance'] == prov.made_from(toy) | dict(data=prov.used_data())
+    assert row['provenance']['data']['toy data'] == prov.data_hash(['a'])
+    assert row['commit'].endswith('+') or row['commit'] == 'unknown', (
+        'a script in no commit counts as changed'
+    )
+
+
+def test_archived_records_are_kept_and_not_shown(toy):
+    R.make(toy, say=[].append)
+    rows = results('toy')
+    write_json(results_dir() / 'toy.json', [dict(rows[0], archived='its model is gone'), *rows[1:]])
+    assert len(results('toy')) == 2 and len(results('toy', archived=True)) == 3
+    assert R.look()[0]['missing'] == 1
+    R.make(toy, say=[].append)  # made anew beside the archived one, which stays
+    assert len(results('toy')) == 3 and len(results('toy', archived=True)) == 4
+
+
+def test_bad_input_of_runs(toy, monkeypatch):
+    for text in ('', 'a', '3-1', '1,,2', '-1'):
+        with pytest.raises(InputError, match='write 1-5'):
+            R.seed_range(text)
+    with pytest.raises(InputError, match='there are: toy'):
+        R.find_script('tay')
+    toy.write_text('x = 1')
+    with pytest.raises(InputError, match='no PLAN'):
+        R.load_script(toy)
+    monkeypatch.setenv('NLPDEEP_RUNS', str(toy))
+    with pytest.raises(InputError, match='clone the repository'):
+        R.runs_dir()
