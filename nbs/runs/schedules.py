@@ -1,5 +1,5 @@
-"""What a schedule is worth: LMModel7 on Human Numbers, three peak rates, five seeds, and constant, slanted or one-cycle
-rates; the last with its own momentum and with that of the others."""
+"""What a schedule is worth: LMModel7 on Human Numbers, three peak rates, five seeds, and
+constant, slanted or one-cycle rates; the last with its own momentum and with that of the others."""
 
 from fastai.basics import CrossEntropyLossFlat, accuracy
 from fastai.callback.schedule import ParamScheduler
