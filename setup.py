@@ -1,5 +1,5 @@
-"""Hands settings.ini to the build, and puts it and the recorded runs into the package, so that an installed
-wheel has both.
+"""Hands settings.ini to the build, and puts it, the recorded runs and the notebooks into the package, so that
+an installed wheel has them.
 """
 
 from configparser import ConfigParser
@@ -35,6 +35,11 @@ class BuildPy(build_py):
         (out / 'results').mkdir(exist_ok=True)
         for f in sorted((here / 'nbs/results').glob('*.json')):
             copyfile(f, out / 'results' / f.name)
+        for f in sorted((here / 'nbs').glob('**/[0-9]*.ipynb')):
+            to = out / f.relative_to(here)
+            if not any(o.startswith('.') for o in f.relative_to(here).parts):
+                to.parent.mkdir(parents=True, exist_ok=True)
+                copyfile(f, to)
 
 
 repo = pkg['repository']

@@ -167,17 +167,28 @@ def save(path) -> float:
     return time.time() - t
 
 
+def settings() -> configparser.ConfigParser:
+    "What settings.ini says."
+    cfg = configparser.ConfigParser(interpolation=None)
+    cfg.read(ROOT / 'settings.ini', encoding='utf-8')
+    return cfg
+
+
+def colab(name: str) -> str:
+    "Where the notebook `name` (its path under nbs/) opens in Colab."
+    pkg = settings()['package']
+    slug = pkg['repository'].split('github.com/')[-1]
+    return f'https://colab.research.google.com/github/{slug}/blob/{pkg["branch"]}/nbs/{name}'
+
+
 def linked(text: str, name: str) -> str:
     """`text` with its badge and install lines made from the repository's address; `name` is the notebook's
     path under nbs/.
     """
-    cfg = configparser.ConfigParser(interpolation=None)
-    cfg.read(ROOT / 'settings.ini', encoding='utf-8')
-    repo, branch = cfg['package']['repository'], cfg['package']['branch']
-    slug = repo.split('github.com/')[-1]
+    repo = settings()['package']['repository']
     text = re.sub(
         r'https://colab\.research\.google\.com/github/[^)\s"]*?/blob/[^)\s"]*?/nbs/([\w./-]+\.ipynb)',
-        lambda m: f'https://colab.research.google.com/github/{slug}/blob/{branch}/nbs/{name or m[1]}',
+        lambda m: colab(name or m[1]),
         text,
     )
     text = re.sub(r'git\+https://github\.com/[\w.-]+/[\w.-]+', f'git+{repo}', text)
@@ -199,6 +210,14 @@ def headline(path) -> tuple[str, str]:
     return title.removeprefix('Workshop: '), re.sub(r'\n> ', ' ', promise[1]) if promise else ''
 
 
+def hours(path) -> str:
+    "How many hours of study a chapter takes, from its first cell: `2 to 3`; a dash where it does not say."
+    rows = re.findall(r'(?m)^\|[* ]*(?:Time|Hours)[^|]*\|(.*)\|$', ''.join(read(path)['cells'][0]['source']))
+    found = re.search(r'\w+(?: to (?!study)\w+)?', rows[0]) if rows else None
+    number = dict(one='1', two='2', three='3', four='4', five='5', six='6')
+    return re.sub(r'[a-z]+', lambda m: number.get(m[0], m[0]), found[0]) if found else '–'
+
+
 def chapters() -> str:
     """The README's table, made from the notebooks' first cells: each chapter, its promise, its workshops, its
     Colab link.
@@ -217,6 +236,14 @@ def chapters() -> str:
             f'(https://colab.research.google.com/github/o/r/blob/b/nbs/{p.name}) |'
         )
     return '\n'.join(rows)
+
+
+def questions(path) -> list[tuple[str, str]]:
+    "The questions of a chapter with their answers, as HTML; hints of exercises are none."
+    prose = '\n\n'.join(''.join(c['source']) for c in read(path)['cells'] if c['cell_type'] == 'markdown')
+    _, _, own = prose.partition('## Check yourself')
+    found = re.findall(r'(?s)<details><summary>(.*?)</summary>(.*?)</details>', own.split('\n## ')[0])
+    return [(q.strip(), a.strip()) for q, a in found]
 
 
 def figures(path) -> dict:

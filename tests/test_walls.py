@@ -61,9 +61,10 @@ EDGES = {
     'causal_models '
     'causal_training',
     'report': 'core',
+    'classroom': 'core',
     'cli': 'core records doctor corpora texts baselines language_model model_folder pretraining '
     'text_classifier report '
-    'benchmarks',
+    'benchmarks classroom',
 }
 EVERYTHING = {
     'course',
