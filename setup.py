@@ -48,7 +48,12 @@ setup(
     python_requires=f'>={pkg["min_python"]}',
     install_requires=reqs('install'),
     extras_require={k: reqs(k) for k in cfg['requirements'] if k != 'install'},
-    project_urls={'Repository': repo, 'Issues': f'{repo}/issues'},
+    project_urls={
+        'Homepage': repo,
+        'Repository': repo,
+        'Issues': f'{repo}/issues',
+        'Changelog': f'{repo}/blob/{pkg["branch"]}/CHANGELOG.md',
+    },
     packages=find_packages(include=['nlpdeep', 'nlpdeep.*']),
     package_data={'nlpdeep': ['py.typed', '*.j2', 'pretrained/*.md', 'pretrained/*/*']},
     cmdclass={'build_py': BuildPy},

@@ -5,8 +5,8 @@
     python tests/notebooks.py check 02       run them in a fresh kernel and report; nothing is written
     python tests/notebooks.py look           the notebooks from outside: cells, exports, words per line of
         code, width
-    python tests/notebooks.py links          make badges and install lines from the repository address in
-        settings.ini
+    python tests/notebooks.py links          make badges, install lines, the README's tables and CITATION.cff
+        from settings.ini, the notebooks' first cells and the records
 
 Notebooks run on one thread, which is fastest for tiny models; OMP_NUM_THREADS=2 in the environment changes
 that.
@@ -219,10 +219,10 @@ def hours(path) -> str:
 
 
 def chapters() -> str:
-    """The README's table, made from the notebooks' first cells: each chapter, its promise, its workshops, its
-    Colab link.
+    """The README's table, made from the notebooks' first cells: each chapter, its hours, its promise, its
+    workshops, its Colab link.
     """
-    rows = ['| | chapter | what it promises | workshops | |', '|---|---|---|---|---|']
+    rows = ['| | chapter | hours | what it promises | workshops | |', '|---|---|---|---|---|---|']
     ours = [p for p in all_notebooks() if p.parent == NBS]
     for p in ours:
         if kind(p) != 'chapter':
@@ -231,11 +231,55 @@ def chapters() -> str:
         shops = [o for o in ours if kind(o) == 'workshop' and o.name[:2] == p.name[:2]]
         links = ' · '.join(f'[{o.name.split("_")[0]}](nbs/{o.name} "{headline(o)[0]}")' for o in shops)
         rows.append(
-            f'| {p.name[:2]} | [{title}](nbs/{p.name}) | {promise} | {links} | '
-            f'[![Colab](https://colab.research.google.com/assets/colab-badge.svg)]'
-            f'(https://colab.research.google.com/github/o/r/blob/b/nbs/{p.name}) |'
+            f'| {p.name[:2]} | [{title}](nbs/{p.name}) | {hours(p)} | {promise} | {links} | '
+            f'[Colab]({colab(p.name)}) |'
         )
     return '\n'.join(rows)
+
+
+def measured() -> str:
+    "The README's four lines of measurements, made from the recorded runs."
+    from statistics import mean
+
+    def runs(record, **wanted):
+        found = [
+            o
+            for o in json.loads((NBS / 'results' / f'{record}.json').read_text(encoding='utf-8'))
+            if all(o['config'].get(k) == v for k, v in wanted.items())
+        ]
+        if not found:
+            raise ValueError(f'no run of {record} has {wanted}: mend `measured` in tests/notebooks.py')
+        return found
+
+    def percent(found, metric):
+        return f'{mean(o["metrics"][metric] for o in found):.1%}'.replace('%', ' %')
+
+    default = runs('ulmfit_default')
+    gpt = runs('gpt2_classifier', method='lm', labels='100')
+    counted = runs('gpt2_classifier', method='tfidf', labels='100')
+    imdb, words = (runs('ulmfit_imdb', arm=arm, labels='all') for arm in ('both', 'tfidf'))
+    (cold,) = runs('bench_text', stage='tokenize cold')
+    speed, low, high = (cold['metrics'][k] for k in ('ratio', 'low', 'high'))
+    published = json.loads((NBS / 'results' / 'published.json').read_text(encoding='utf-8'))
+    lessons = published['ulmfit_full']['classifier, both directions']['value']
+    times = {1: 'one run', 2: 'two runs', 3: 'three runs', 5: 'five runs'}
+
+    def n(found):
+        return times.get(len(found), f'{len(found)} runs')
+
+    return '\n'.join(
+        [
+            f'- **`nlpdeep ulmfit`, as it is:** {percent(default, "accuracy")} right about sentences on '
+            f'films that are new to it; TF-IDF with logistic regression {percent(default, "tfidf")} '
+            f'({n(default)}, {mean(o["minutes"] for o in default):.0f} minutes each on two cores).',
+            f'- **A hundred labels:** a pretrained GPT, fine-tuned as in chapter 12, gets '
+            f'{percent(gpt, "accuracy")}; TF-IDF {percent(counted, "accuracy")} ({n(gpt)}).',
+            f'- **IMDb, all labels:** {percent(imdb, "test")} with both directions of the model that ships; '
+            f'TF-IDF {percent(words, "test")} ({n(imdb)}). The lessons reach {lessons} with a larger one.',
+            f'- **Tokenizing {cold["data"]}:** {speed:.1f} times as fast as fastai, with the same tokens '
+            f'({low:.1f} to {high:.1f} over {cold["config"]["rounds"]} rounds, caches cold).',
+        ]
+    )
 
 
 def questions(path) -> list[tuple[str, str]]:
@@ -289,19 +333,28 @@ def look() -> str:
 
 
 def linked_readme(text: str) -> str:
-    "The README with its table of chapters and its links renewed."
-    text = re.sub(
-        r'(?s)(<!-- chapters[^\n]*-->\n).*?(<!-- end -->)', lambda m: m[1] + chapters() + '\n' + m[2], text
-    )
+    "The README with its table of chapters, its measurements and its links renewed."
+    for name, made in (('chapters', chapters()), ('measured', measured())):
+        text = re.sub(
+            rf'(?s)(<!-- {name}[^\n]*-->\n).*?(<!-- end -->)', lambda m: f'{m[1]}{made}\n{m[2]}', text
+        )
     return linked(text, '')
+
+
+def cited(text: str) -> str:
+    "CITATION.cff with the version and the repository of settings.ini."
+    pkg = settings()['package']
+    text = re.sub(r'(?m)^version: .*$', f'version: {pkg["version"]}', text)
+    return re.sub(r'(?m)^repository-code: .*$', f'repository-code: {pkg["repository"]}', text)
 
 
 def links():
     for p in all_notebooks():
         s = p.read_text(encoding='utf-8')
         p.write_text(linked(s, p.relative_to(NBS).as_posix()), encoding='utf-8')
-    p = ROOT / 'README.md'
-    p.write_text(linked_readme(p.read_text(encoding='utf-8')), encoding='utf-8')
+    for name, made in (('README.md', linked_readme), ('CITATION.cff', cited)):
+        p = ROOT / name
+        p.write_text(made(p.read_text(encoding='utf-8')), encoding='utf-8')
 
 
 if __name__ == '__main__':

@@ -51,6 +51,10 @@ def test_links():
         assert nbs.linked(s, p.relative_to(nbs.NBS).as_posix()) == s, 'run: python tests/notebooks.py links'
     s = (nbs.ROOT / 'README.md').read_text(encoding='utf-8')
     assert nbs.linked_readme(s) == s, 'run: python tests/notebooks.py links'
+    s = (nbs.ROOT / 'CITATION.cff').read_text(encoding='utf-8')
+    assert nbs.cited(s) == s, 'run: python tests/notebooks.py links'
+    version = nbs.settings()['package']['version']
+    assert f'\n## {version}' in (nbs.ROOT / 'CHANGELOG.md').read_text(encoding='utf-8')
 
 
 CHAPTERS = [p for p in ALL if nbs.kind(p) == 'chapter']

@@ -115,8 +115,17 @@ def test_wheel_contents(wheel):
     assert (
         meta['Requires-Python']
         and any(o.startswith('torch') for o in meta.get_all('Requires-Dist'))
-        and 'dev' in meta.get_all('Provides-Extra')
+        and {'dev', 'gpt2', 'course', 'docs'} <= set(meta.get_all('Provides-Extra'))
     )
+    assert (
+        meta['Author'] and meta['License-Expression'] == 'Apache-2.0' and meta['Summary'] and meta['Keywords']
+    )
+    links = dict(o.split(', ') for o in meta.get_all('Project-URL'))
+    assert {'Homepage', 'Repository', 'Issues', 'Changelog'} <= set(links)
+    kinds = meta.get_all('Classifier')
+    assert 'Typing :: Typed' in kinds and 'nlpdeep/py.typed' in names
+    oldest = meta['Requires-Python'].removeprefix('>=')
+    assert f'Programming Language :: Python :: {oldest}' in kinds
 
 
 def test_imports_outside(python, tmp_path):
