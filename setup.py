@@ -2,6 +2,7 @@
 an installed wheel has them.
 """
 
+import os
 from configparser import ConfigParser
 from pathlib import Path
 from shutil import copyfile
@@ -42,12 +43,14 @@ class BuildPy(build_py):
                 copyfile(f, to)
 
 
+# A released wheel takes any torch that is there; pip, choosing one for a checkout, is kept to a small build.
+released = os.environ.get('NLPDEEP_RELEASE') == '1'
 repo = pkg['repository']
 setup(
     version=pkg['version'],
     python_requires=f'>={pkg["min_python"]}',
-    install_requires=reqs('install'),
-    extras_require={k: reqs(k) for k in cfg['requirements'] if k != 'install'},
+    install_requires=reqs('install') + ([] if released else reqs('checkout')),
+    extras_require={k: reqs(k) for k in cfg['requirements'] if k not in ('install', 'checkout')},
     project_urls={
         'Homepage': repo,
         'Repository': repo,

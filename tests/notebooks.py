@@ -7,6 +7,8 @@
         code, width
     python tests/notebooks.py links          make badges, install lines, the README's tables and CITATION.cff
         from settings.ini, the notebooks' first cells and the records
+    python tests/notebooks.py install        write the install lines of this version into all notebooks, or
+        into those of a kind: chapter, workshop, solution
 
 Notebooks run on one thread, which is fastest for tiny models; OMP_NUM_THREADS=2 in the environment changes
 that.
@@ -191,8 +193,54 @@ def linked(text: str, name: str) -> str:
         lambda m: colab(name or m[1]),
         text,
     )
-    text = re.sub(r'git\+https://github\.com/[\w.-]+/[\w.-]+', f'git+{repo}', text)
-    return re.sub(r'https://github\.com/[\w.-]+/[\w.-]+?(?=/(?:actions|issues|blob|tree)\b)', repo, text)
+    text = re.sub(r'git\+https://github\.com/[\w.-]+/[\w-]+', f'git+{repo}', text)
+    own = re.escape(repo.rpartition('/')[2])  # links to other people's repositories stay as they are
+    return re.sub(
+        rf'https://github\.com/[\w.-]+/{own}(?=/(?:actions|issues|blob|tree|releases)\b)', repo, text
+    )
+
+
+def install_lines(extra: str = '') -> str:
+    """How a notebook begins where nlpdeep may be missing: the release of this version is installed next to
+    what is there, and what to do where that fails is said in two lines. `extra`: `[gpt2]` or nothing.
+    """
+    pkg = settings()['package']
+    return f"""try:
+    import nlpdeep.notebook
+except ImportError:  # not installed, or a folder of that name is in the way
+    wheel = 'nlpdeep-{pkg['version']}-py3-none-any.whl'
+    release = '{pkg['repository']}/releases/download/v{pkg['version']}'
+    %pip install -q "nlpdeep{extra} @ {{release}}/{{wheel}}"
+    import sys
+
+    sys.modules.pop('nlpdeep', None)
+    try:
+        import nlpdeep.notebook
+    except ImportError:
+        raise SystemExit(
+            f'nlpdeep could not be installed. Download {{release}}/{{wheel}},\\n'
+            f'upload it next to this notebook, and run: %pip install "./{{wheel}}{extra}"'
+        )
+"""
+
+
+def with_install(source: str) -> str:
+    "The source of a cell with its install lines, of whatever version, renewed."
+    pip = r'    %pip install -q "nlpdeep(\[\w+\])? @ .*\n'
+    begin, end = r'try:\n    import nlpdeep', r'(?:.*\n)*?        \)\n'
+    for pattern in (rf'{begin}\nexcept ImportError:\n{pip}', rf'{begin}\.notebook\n(?:.*\n)*?{pip}{end}'):
+        source = re.sub(pattern, lambda m: install_lines(m[1] or ''), source, count=1)
+    return source
+
+
+def renew_install(paths):
+    "Write today's install lines into these notebooks."
+    for p in paths:
+        nb = read(p)
+        for c in nb['cells']:
+            if c['cell_type'] == 'code':
+                c['source'] = with_install(''.join(c['source'])).splitlines(True)
+        p.write_text(dumps(nb), encoding='utf-8')
 
 
 def kind(path) -> str:
@@ -358,10 +406,13 @@ def links():
 
 
 if __name__ == '__main__':
-    if len(sys.argv) < 2 or sys.argv[1] not in ('save', 'check', 'links', 'look'):
+    if len(sys.argv) < 2 or sys.argv[1] not in ('save', 'check', 'links', 'look', 'install'):
         sys.exit(__doc__)
     if sys.argv[1] == 'links':
         sys.exit(links())
+    if sys.argv[1] == 'install':
+        kinds = sys.argv[2:] or ('chapter', 'workshop', 'solution')
+        sys.exit(renew_install(p for p in all_notebooks() if kind(p) in kinds))
     if sys.argv[1] == 'look':
         sys.exit(print(look()))
     for p in all_notebooks():
