@@ -1,7 +1,8 @@
-"""Hands settings.ini to the build, and puts it and the recorded runs into the package, so that an installed
-wheel has both.
+"""Hands settings.ini to the build, and puts it, the recorded runs and the notebooks into the package, so that
+an installed wheel has them.
 """
 
+import os
 from configparser import ConfigParser
 from pathlib import Path
 from shutil import copyfile
@@ -35,15 +36,27 @@ class BuildPy(build_py):
         (out / 'results').mkdir(exist_ok=True)
         for f in sorted((here / 'nbs/results').glob('*.json')):
             copyfile(f, out / 'results' / f.name)
+        for f in sorted((here / 'nbs').glob('**/[0-9]*.ipynb')):
+            to = out / f.relative_to(here)
+            if not any(o.startswith('.') for o in f.relative_to(here).parts):
+                to.parent.mkdir(parents=True, exist_ok=True)
+                copyfile(f, to)
 
 
+# A released wheel takes any torch that is there; pip, choosing one for a checkout, is kept to a small build.
+released = os.environ.get('NLPDEEP_RELEASE') == '1'
 repo = pkg['repository']
 setup(
     version=pkg['version'],
     python_requires=f'>={pkg["min_python"]}',
-    install_requires=reqs('install'),
-    extras_require={k: reqs(k) for k in cfg['requirements'] if k != 'install'},
-    project_urls={'Repository': repo, 'Issues': f'{repo}/issues'},
+    install_requires=reqs('install') + ([] if released else reqs('checkout')),
+    extras_require={k: reqs(k) for k in cfg['requirements'] if k not in ('install', 'checkout')},
+    project_urls={
+        'Homepage': repo,
+        'Repository': repo,
+        'Issues': f'{repo}/issues',
+        'Changelog': f'{repo}/blob/{pkg["branch"]}/CHANGELOG.md',
+    },
     packages=find_packages(include=['nlpdeep', 'nlpdeep.*']),
     package_data={'nlpdeep': ['py.typed', '*.j2', 'pretrained/*.md', 'pretrained/*/*']},
     cmdclass={'build_py': BuildPy},

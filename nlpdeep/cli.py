@@ -26,7 +26,8 @@ from .texts import subsample
 
 # %% auto #0
 __all__ = ['app', 'Device', 'Seed', 'Json', 'Model', 'BENCHES', 'printable', 'Group', 'main', 'run_ulmfit', 'ulmfit',
-           'pretrain_command', 'classify', 'generate_command', 'find_bench', 'bench_command', 'doctor_command']
+           'pretrain_command', 'classify', 'generate_command', 'find_bench', 'bench_command', 'doctor_command',
+           'course_command', 'check_command']
 
 # %% ../nbs/14a_commands.ipynb #148cb7ef
 # what a terminal would obey, or what would break a line or turn it round
@@ -566,3 +567,81 @@ def doctor_command(network: Annotated[bool, typer.Option(help='Ask the package i
         typer.echo(f'{"  ok" if ok else "  !!"}  {t}')
     if not all(ok for ok, _ in lines):
         raise typer.Exit(1)
+
+# %% ../nbs/14a_commands.ipynb #c1a55002
+_Course = Annotated[Path, typer.Argument(help='The folder; made if it is not there.')]
+
+_Open = Annotated[bool, typer.Option('--open', help='Start JupyterLab on it.')]
+
+
+@app.command(
+    'course',
+    epilog='Exit code 0: done. 2: something must be mended, and the message says what; nothing was written.',
+)
+def course_command(folder: _Course = Path('nlpdeep-course'), open_: _Open = False):
+    """
+    Copy the course into a folder: chapters, workshops and solutions of this version.
+
+    Run again after an update, it replaces what you have not changed, and never touches what you have: a new
+    version of a notebook of yours is put next to it.
+
+    Examples:
+
+    `nlpdeep course`
+
+    `nlpdeep course ~/study --open`
+    """
+    from nlpdeep.classroom import copy_course, open_jupyter
+
+    (folder,) = _at_home(folder)
+    done = copy_course(folder)
+    say = dict(
+        written='notebooks written',
+        replaced='replaced by a newer version',
+        same='as in this version',
+        kept='changed by you, and left alone',
+        beside='new versions, next to yours',
+    )
+    for k, what in say.items():
+        if done[k]:
+            few = f': {", ".join(done[k])}' if k in ('kept', 'beside') else ''
+            typer.echo(printable(f'{len(done[k]):4} {what}{few}'))
+    begin = shlex.quote(str(folder / '00_start.ipynb'))
+    typer.echo(
+        printable(
+            f'next        jupyter lab {begin}, and later nlpdeep check 00 --folder {shlex.quote(str(folder))}'
+        )
+    )
+    if open_:
+        raise typer.Exit(open_jupyter(folder))
+
+# %% ../nbs/14a_commands.ipynb #c1a55004
+@app.command(
+    'check',
+    epilog='Exit code 0: all exercises are done. 1: some are not. 2: the notebook cannot be run that far.',
+)
+def check_command(
+    chapter: Annotated[
+        str, typer.Argument(help='A chapter, such as 04, or the path of a notebook.', show_default=False)
+    ],
+    folder: Annotated[Optional[Path], _option('Where the notebooks are.', 'here, or nlpdeep-course')] = None,
+    quiet: Annotated[bool, typer.Option('--quiet', '-q', help='No progress, only the verdicts.')] = False,
+):
+    """
+    Run the exercises of your copy of a chapter, and say how far they are.
+
+    The notebook runs from the top in a kernel of its own; your file is only read. A chapter takes about a
+    minute on two cores.
+
+    Examples:
+
+    `nlpdeep check 04`
+
+    `nlpdeep check 04 --folder ~/study`
+    """
+    from nlpdeep.classroom import check_chapter, check_summary, find_chapter
+
+    path = find_chapter(chapter, *_at_home(folder))
+    verdicts = check_chapter(path, None if quiet else lambda o: typer.echo(printable(o), err=True))
+    typer.echo(printable(check_summary(verdicts), keep='\n'))
+    raise typer.Exit(0 if all(v.done for v in verdicts) else 1)

@@ -16,7 +16,7 @@ import nlpdeep  # noqa: E402, F401  before transformers: it mends a torchvision 
 
 
 # What trains, starts other processes, or reads a whole corpus. `pytest -m "not slow"` leaves it out.
-SLOW_FILES = {'test_package.py', 'test_cudasim.py'}
+SLOW_FILES = {'test_package.py', 'test_cudasim.py', 'test_site.py'}
 SLOW = set(
     """test_killed_and_resumed_gives_the_same_losses test_two_processes_give_the_losses_of_one
     test_clips_after_unscaling

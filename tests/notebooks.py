@@ -5,8 +5,10 @@
     python tests/notebooks.py check 02       run them in a fresh kernel and report; nothing is written
     python tests/notebooks.py look           the notebooks from outside: cells, exports, words per line of
         code, width
-    python tests/notebooks.py links          make badges and install lines from the repository address in
-        settings.ini
+    python tests/notebooks.py links          make badges, install lines, the README's tables and CITATION.cff
+        from settings.ini, the notebooks' first cells and the records
+    python tests/notebooks.py install        write the install lines of this version into all notebooks, or
+        into those of a kind: chapter, workshop, solution
 
 Notebooks run on one thread, which is fastest for tiny models; OMP_NUM_THREADS=2 in the environment changes
 that.
@@ -167,21 +169,78 @@ def save(path) -> float:
     return time.time() - t
 
 
+def settings() -> configparser.ConfigParser:
+    "What settings.ini says."
+    cfg = configparser.ConfigParser(interpolation=None)
+    cfg.read(ROOT / 'settings.ini', encoding='utf-8')
+    return cfg
+
+
+def colab(name: str) -> str:
+    "Where the notebook `name` (its path under nbs/) opens in Colab."
+    pkg = settings()['package']
+    slug = pkg['repository'].split('github.com/')[-1]
+    return f'https://colab.research.google.com/github/{slug}/blob/{pkg["branch"]}/nbs/{name}'
+
+
 def linked(text: str, name: str) -> str:
     """`text` with its badge and install lines made from the repository's address; `name` is the notebook's
     path under nbs/.
     """
-    cfg = configparser.ConfigParser(interpolation=None)
-    cfg.read(ROOT / 'settings.ini', encoding='utf-8')
-    repo, branch = cfg['package']['repository'], cfg['package']['branch']
-    slug = repo.split('github.com/')[-1]
+    repo = settings()['package']['repository']
     text = re.sub(
         r'https://colab\.research\.google\.com/github/[^)\s"]*?/blob/[^)\s"]*?/nbs/([\w./-]+\.ipynb)',
-        lambda m: f'https://colab.research.google.com/github/{slug}/blob/{branch}/nbs/{name or m[1]}',
+        lambda m: colab(name or m[1]),
         text,
     )
-    text = re.sub(r'git\+https://github\.com/[\w.-]+/[\w.-]+', f'git+{repo}', text)
-    return re.sub(r'https://github\.com/[\w.-]+/[\w.-]+?(?=/(?:actions|issues|blob|tree)\b)', repo, text)
+    text = re.sub(r'git\+https://github\.com/[\w.-]+/[\w-]+', f'git+{repo}', text)
+    own = re.escape(repo.rpartition('/')[2])  # links to other people's repositories stay as they are
+    return re.sub(
+        rf'https://github\.com/[\w.-]+/{own}(?=/(?:actions|issues|blob|tree|releases)\b)', repo, text
+    )
+
+
+def install_lines(extra: str = '') -> str:
+    """How a notebook begins where nlpdeep may be missing: the release of this version is installed next to
+    what is there, and what to do where that fails is said in two lines. `extra`: `[gpt2]` or nothing.
+    """
+    pkg = settings()['package']
+    return f"""try:
+    import nlpdeep.notebook
+except ImportError:  # not installed, or a folder of that name is in the way
+    wheel = 'nlpdeep-{pkg['version']}-py3-none-any.whl'
+    release = '{pkg['repository']}/releases/download/v{pkg['version']}'
+    %pip install -q "nlpdeep{extra} @ {{release}}/{{wheel}}"
+    import sys
+
+    sys.modules.pop('nlpdeep', None)
+    try:
+        import nlpdeep.notebook
+    except ImportError:
+        raise SystemExit(
+            f'nlpdeep could not be installed. Download {{release}}/{{wheel}},\\n'
+            f'upload it next to this notebook, and run: %pip install "./{{wheel}}{extra}"'
+        )
+"""
+
+
+def with_install(source: str) -> str:
+    "The source of a cell with its install lines, of whatever version, renewed."
+    pip = r'    %pip install -q "nlpdeep(\[\w+\])? @ .*\n'
+    begin, end = r'try:\n    import nlpdeep', r'(?:.*\n)*?        \)\n'
+    for pattern in (rf'{begin}\nexcept ImportError:\n{pip}', rf'{begin}\.notebook\n(?:.*\n)*?{pip}{end}'):
+        source = re.sub(pattern, lambda m: install_lines(m[1] or ''), source, count=1)
+    return source
+
+
+def renew_install(paths):
+    "Write today's install lines into these notebooks."
+    for p in paths:
+        nb = read(p)
+        for c in nb['cells']:
+            if c['cell_type'] == 'code':
+                c['source'] = with_install(''.join(c['source'])).splitlines(True)
+        p.write_text(dumps(nb), encoding='utf-8')
 
 
 def kind(path) -> str:
@@ -199,11 +258,19 @@ def headline(path) -> tuple[str, str]:
     return title.removeprefix('Workshop: '), re.sub(r'\n> ', ' ', promise[1]) if promise else ''
 
 
+def hours(path) -> str:
+    "How many hours of study a chapter takes, from its first cell: `2 to 3`; a dash where it does not say."
+    rows = re.findall(r'(?m)^\|[* ]*(?:Time|Hours)[^|]*\|(.*)\|$', ''.join(read(path)['cells'][0]['source']))
+    found = re.search(r'\w+(?: to (?!study)\w+)?', rows[0]) if rows else None
+    number = dict(one='1', two='2', three='3', four='4', five='5', six='6')
+    return re.sub(r'[a-z]+', lambda m: number.get(m[0], m[0]), found[0]) if found else '–'
+
+
 def chapters() -> str:
-    """The README's table, made from the notebooks' first cells: each chapter, its promise, its workshops, its
-    Colab link.
+    """The README's table, made from the notebooks' first cells: each chapter, its hours, its promise, its
+    workshops, its Colab link.
     """
-    rows = ['| | chapter | what it promises | workshops | |', '|---|---|---|---|---|']
+    rows = ['| | chapter | hours | what it promises | workshops | |', '|---|---|---|---|---|---|']
     ours = [p for p in all_notebooks() if p.parent == NBS]
     for p in ours:
         if kind(p) != 'chapter':
@@ -212,11 +279,63 @@ def chapters() -> str:
         shops = [o for o in ours if kind(o) == 'workshop' and o.name[:2] == p.name[:2]]
         links = ' · '.join(f'[{o.name.split("_")[0]}](nbs/{o.name} "{headline(o)[0]}")' for o in shops)
         rows.append(
-            f'| {p.name[:2]} | [{title}](nbs/{p.name}) | {promise} | {links} | '
-            f'[![Colab](https://colab.research.google.com/assets/colab-badge.svg)]'
-            f'(https://colab.research.google.com/github/o/r/blob/b/nbs/{p.name}) |'
+            f'| {p.name[:2]} | [{title}](nbs/{p.name}) | {hours(p)} | {promise} | {links} | '
+            f'[Colab]({colab(p.name)}) |'
         )
     return '\n'.join(rows)
+
+
+def measured() -> str:
+    "The README's four lines of measurements, made from the recorded runs."
+    from statistics import mean
+
+    def runs(record, **wanted):
+        found = [
+            o
+            for o in json.loads((NBS / 'results' / f'{record}.json').read_text(encoding='utf-8'))
+            if all(o['config'].get(k) == v for k, v in wanted.items())
+        ]
+        if not found:
+            raise ValueError(f'no run of {record} has {wanted}: mend `measured` in tests/notebooks.py')
+        return found
+
+    def percent(found, metric):
+        return f'{mean(o["metrics"][metric] for o in found):.1%}'.replace('%', ' %')
+
+    default = runs('ulmfit_default')
+    gpt = runs('gpt2_classifier', method='lm', labels='100')
+    counted = runs('gpt2_classifier', method='tfidf', labels='100')
+    imdb, words = (runs('ulmfit_imdb', arm=arm, labels='all') for arm in ('both', 'tfidf'))
+    (cold,) = runs('bench_text', stage='tokenize cold')
+    speed, low, high = (cold['metrics'][k] for k in ('ratio', 'low', 'high'))
+    published = json.loads((NBS / 'results' / 'published.json').read_text(encoding='utf-8'))
+    lessons = published['ulmfit_full']['classifier, both directions']['value']
+    times = {1: 'one run', 2: 'two runs', 3: 'three runs', 5: 'five runs'}
+
+    def n(found):
+        return times.get(len(found), f'{len(found)} runs')
+
+    return '\n'.join(
+        [
+            f'- **`nlpdeep ulmfit`, as it is:** {percent(default, "accuracy")} right about sentences on '
+            f'films that are new to it; TF-IDF with logistic regression {percent(default, "tfidf")} '
+            f'({n(default)}, {mean(o["minutes"] for o in default):.0f} minutes each on two cores).',
+            f'- **A hundred labels:** a pretrained GPT, fine-tuned as in chapter 12, gets '
+            f'{percent(gpt, "accuracy")}; TF-IDF {percent(counted, "accuracy")} ({n(gpt)}).',
+            f'- **IMDb, all labels:** {percent(imdb, "test")} with both directions of the model that ships; '
+            f'TF-IDF {percent(words, "test")} ({n(imdb)}). The lessons reach {lessons} with a larger one.',
+            f'- **Tokenizing {cold["data"]}:** {speed:.1f} times as fast as fastai, with the same tokens '
+            f'({low:.1f} to {high:.1f} over {cold["config"]["rounds"]} rounds, caches cold).',
+        ]
+    )
+
+
+def questions(path) -> list[tuple[str, str]]:
+    "The questions of a chapter with their answers, as HTML; hints of exercises are none."
+    prose = '\n\n'.join(''.join(c['source']) for c in read(path)['cells'] if c['cell_type'] == 'markdown')
+    _, _, own = prose.partition('## Check yourself')
+    found = re.findall(r'(?s)<details><summary>(.*?)</summary>(.*?)</details>', own.split('\n## ')[0])
+    return [(q.strip(), a.strip()) for q, a in found]
 
 
 def figures(path) -> dict:
@@ -262,26 +381,38 @@ def look() -> str:
 
 
 def linked_readme(text: str) -> str:
-    "The README with its table of chapters and its links renewed."
-    text = re.sub(
-        r'(?s)(<!-- chapters[^\n]*-->\n).*?(<!-- end -->)', lambda m: m[1] + chapters() + '\n' + m[2], text
-    )
+    "The README with its table of chapters, its measurements and its links renewed."
+    for name, made in (('chapters', chapters()), ('measured', measured())):
+        text = re.sub(
+            rf'(?s)(<!-- {name}[^\n]*-->\n).*?(<!-- end -->)', lambda m: f'{m[1]}{made}\n{m[2]}', text
+        )
     return linked(text, '')
+
+
+def cited(text: str) -> str:
+    "CITATION.cff with the version and the repository of settings.ini."
+    pkg = settings()['package']
+    text = re.sub(r'(?m)^version: .*$', f'version: {pkg["version"]}', text)
+    return re.sub(r'(?m)^repository-code: .*$', f'repository-code: {pkg["repository"]}', text)
 
 
 def links():
     for p in all_notebooks():
         s = p.read_text(encoding='utf-8')
         p.write_text(linked(s, p.relative_to(NBS).as_posix()), encoding='utf-8')
-    p = ROOT / 'README.md'
-    p.write_text(linked_readme(p.read_text(encoding='utf-8')), encoding='utf-8')
+    for name, made in (('README.md', linked_readme), ('CITATION.cff', cited)):
+        p = ROOT / name
+        p.write_text(made(p.read_text(encoding='utf-8')), encoding='utf-8')
 
 
 if __name__ == '__main__':
-    if len(sys.argv) < 2 or sys.argv[1] not in ('save', 'check', 'links', 'look'):
+    if len(sys.argv) < 2 or sys.argv[1] not in ('save', 'check', 'links', 'look', 'install'):
         sys.exit(__doc__)
     if sys.argv[1] == 'links':
         sys.exit(links())
+    if sys.argv[1] == 'install':
+        kinds = sys.argv[2:] or ('chapter', 'workshop', 'solution')
+        sys.exit(renew_install(p for p in all_notebooks() if kind(p) in kinds))
     if sys.argv[1] == 'look':
         sys.exit(print(look()))
     for p in all_notebooks():

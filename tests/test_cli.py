@@ -420,7 +420,7 @@ def test_no_test_part(tmp_path):
 
 def test_help_of_each_command():
     top = run('--help')
-    for c in ('ulmfit', 'pretrain', 'classify', 'generate', 'bench', 'doctor'):
+    for c in ('ulmfit', 'pretrain', 'classify', 'generate', 'bench', 'doctor', 'course', 'check'):
         assert c in top
         out = run(c, '--help')
         assert 'Examples' in out or c == 'doctor'

@@ -44,6 +44,69 @@ def test_modules_match(tmp_path):
         assert ours[name] == fresh[name], f'nlpdeep/{name} is not what its notebook exports: run nbdev-export'
 
 
+def test_install_lines():
+    """A notebook that begins with today's form of the install lines has them of today's version; every
+    solution does.
+    """
+    for p in ALL:
+        code = [''.join(c['source']) for c in nbs.read(p)['cells'] if c['cell_type'] == 'code']
+        (first,) = [s for s in code if '%pip install -q "nlpdeep' in s]
+        if nbs.kind(p) == 'solution' or 'releases/download' in first:
+            assert nbs.with_install(first) == first, 'run: python tests/notebooks.py install ' + nbs.kind(p)
+            assert nbs.install_lines('[gpt2]' if '[gpt2]' in first else '') in first
+
+
+def test_install_lines_are_renewed():
+    "Both forms become today's, once, with the same extra; other cells stay."
+    pip = '%pip install -q "nlpdeep[gpt2] @ git+https://x/y"'
+    now = nbs.with_install(f'try:\n    import nlpdeep\nexcept ImportError:\n    {pip}\nx = 1\n')
+    assert now == nbs.install_lines('[gpt2]') + 'x = 1\n' == nbs.with_install(now.replace('v0.', 'v9.'))
+    assert nbs.with_install('import nlpdeep\n') == 'import nlpdeep\n'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('works', [True, False])
+def test_install_lines_run(tmp_path, works):
+    """Next to a folder called nlpdeep, where the package is missing: it is asked for, and then found behind
+    the folder; where pip cannot get it, two lines say what to do.
+    """
+    (tmp_path / 'here' / 'nlpdeep').mkdir(parents=True)
+    (tmp_path / 'site').mkdir()
+    code = f"""
+import pathlib, site, sys
+sys.path[:] = ['', *[o for o in sys.path if 'site-packages' not in o and o != {str(nbs.ROOT)!r}]]
+sys.path += [{str(tmp_path / 'site')!r}, *{[o for o in sys.path if 'site-packages' in o]!r}]
+from IPython.core.interactiveshell import InteractiveShell
+asked = []
+def pip(line):
+    asked.append(line)
+    if {works}:
+        new = pathlib.Path({str(tmp_path / 'site')!r}) / 'nlpdeep'
+        new.mkdir()
+        (new / '__init__.py').touch()
+        (new / 'notebook.py').write_text('new = True')
+shell = InteractiveShell.instance()
+shell.register_magic_function(pip, 'line', 'pip')
+done = shell.run_cell({nbs.install_lines('[gpt2]')!r} + 'from nlpdeep.notebook import new')
+print(asked, done.success, done.error_in_exec)
+"""
+    r = subprocess.run(
+        [sys.executable, '-S', '-E', '-c', code], cwd=tmp_path / 'here', capture_output=True, text=True
+    )
+    version = nbs.settings()['package']['version']
+    assert 'nlpdeep[gpt2] @ https' in r.stdout and f'v{version}/nlpdeep-{version}-py3' in r.stdout, r.stderr
+    if works:
+        assert 'True None' in r.stdout, r.stdout
+    else:
+        assert 'False nlpdeep could not be installed' in r.stdout and '%pip install "./nlpdeep-' in r.stdout
+
+
+def test_links_to_others_stay():
+    text = 'https://github.com/fastai/fastai/blob/main/a.py https://github.com/old/nlpdeep/issues'
+    repo = nbs.settings()['package']['repository']
+    assert nbs.linked(text, '') == f'https://github.com/fastai/fastai/blob/main/a.py {repo}/issues'
+
+
 def test_links():
     "The repository's address stands once, in settings.ini; badges, links and install lines follow it."
     for p in ALL:
@@ -51,6 +114,10 @@ def test_links():
         assert nbs.linked(s, p.relative_to(nbs.NBS).as_posix()) == s, 'run: python tests/notebooks.py links'
     s = (nbs.ROOT / 'README.md').read_text(encoding='utf-8')
     assert nbs.linked_readme(s) == s, 'run: python tests/notebooks.py links'
+    s = (nbs.ROOT / 'CITATION.cff').read_text(encoding='utf-8')
+    assert nbs.cited(s) == s, 'run: python tests/notebooks.py links'
+    version = nbs.settings()['package']['version']
+    assert f'\n## {version}' in (nbs.ROOT / 'CHANGELOG.md').read_text(encoding='utf-8')
 
 
 CHAPTERS = [p for p in ALL if nbs.kind(p) == 'chapter']

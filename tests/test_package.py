@@ -14,6 +14,7 @@ from email.parser import Parser
 from importlib.metadata import version
 from pathlib import Path
 
+import notebooks
 import pytest
 from notebooks import ROOT
 from test_cli import SMALL, table, write_csv
@@ -101,19 +102,30 @@ def test_wheel_contents(wheel):
         assert z.read('nlpdeep/settings.ini') == (ROOT / 'settings.ini').read_bytes()
         for f in (ROOT / 'nbs' / 'results').glob('*.json'):
             assert z.read(f'nlpdeep/results/{f.name}') == f.read_bytes()
+        for f in notebooks.all_notebooks():
+            assert z.read(f'nlpdeep/{f.relative_to(ROOT).as_posix()}') == f.read_bytes()
         shipped = [f for f in (ROOT / 'nlpdeep' / 'pretrained').rglob('*') if f.is_file()]
         for f in shipped:
             assert z.read(f'nlpdeep/{f.relative_to(ROOT / "nlpdeep").as_posix()}') == f.read_bytes()
     assert shipped and sum(f.stat().st_size for f in shipped) < 45e6
     assert not any(
-        n.split('/')[0] in ('tests', 'nbs', 'build') or n.endswith(('.pkl', '.pth', '.ipynb')) for n in names
+        n.split('/')[0] in ('tests', 'nbs', 'build') or n.endswith(('.pkl', '.pth')) for n in names
     )
     assert any(n.endswith('LICENSE') for n in names) and 'nlpdeep = nlpdeep.cli:main' in entry
     assert (
         meta['Requires-Python']
         and any(o.startswith('torch') for o in meta.get_all('Requires-Dist'))
-        and 'dev' in meta.get_all('Provides-Extra')
+        and {'dev', 'gpt2', 'course', 'docs'} <= set(meta.get_all('Provides-Extra'))
     )
+    assert (
+        meta['Author'] and meta['License-Expression'] == 'Apache-2.0' and meta['Summary'] and meta['Keywords']
+    )
+    links = dict(o.split(', ') for o in meta.get_all('Project-URL'))
+    assert {'Homepage', 'Repository', 'Issues', 'Changelog'} <= set(links)
+    kinds = meta.get_all('Classifier')
+    assert 'Typing :: Typed' in kinds and 'nlpdeep/py.typed' in names
+    oldest = meta['Requires-Python'].removeprefix('>=')
+    assert f'Programming Language :: Python :: {oldest}' in kinds
 
 
 def test_imports_outside(python, tmp_path):
@@ -174,6 +186,15 @@ def test_command_outside(python, tmp_path):
         == '20000'
     )
     assert 'none.csv' in sh(cli, 'ulmfit', '--data', 'none.csv', cwd=tmp_path, code=2)
+
+
+def test_course_outside(python, tmp_path):
+    "The wheel brings the course along, and writes the learner's copy."
+    cli = python.with_name('nlpdeep.exe' if os.name == 'nt' else 'nlpdeep')
+    assert 'notebooks written' in sh(cli, 'course', cwd=tmp_path)
+    for f in notebooks.all_notebooks():
+        assert (tmp_path / 'nlpdeep-course' / f.relative_to(notebooks.NBS)).read_bytes() == f.read_bytes()
+    assert 'as in this version' in sh(cli, 'course', cwd=tmp_path)
 
 
 def test_import_is_quick(tmp_path):

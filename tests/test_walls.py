@@ -64,9 +64,10 @@ EDGES = {
     'causal_models '
     'causal_training',
     'report': 'core',
+    'classroom': 'core',
     'cli': 'core records runs doctor corpora texts baselines language_model model_folder pretraining '
     'text_classifier report '
-    'benchmarks',
+    'benchmarks classroom',
 }
 EVERYTHING = {
     'course',
