@@ -452,7 +452,7 @@ def classify(
 
     check_texts(texts, range(1, len(texts) + 1), ' (counted from 1)')
     clf = TextClassifier.load(*_at_home(model))
-    names = {c: printable(c) for c in clf.classes}
+    names = {c: printable(str(c)) for c in clf.classes}
     width = max(map(len, names.values()))
     for t, p in zip(texts, clf.predict_proba(texts, 'guess' if guess else 'refuse')):
         said, sure = clf.classes[int(p.argmax())], float(p.max())
