@@ -116,38 +116,50 @@ class LSTMReader:
         n = self.max_len
         return np.concatenate([ids[:1], ids[1 : n + 1] if backwards else ids[1:][-n:]]) if n else ids
 
-    def _read(self, enc, ids, ask, bs: int = 64, chunk: int = 72):
-        by_len, out, dev = {}, [None] * len(ids), next(enc.parameters()).device
-        enc = copy.copy(enc)  # the same weights with a state of its own: threads may read at once
-        for k, o in enumerate(ids):
-            by_len.setdefault(len(o), []).append(k)
-
-        def run(x):
-            every = [h := enc.encoder(x)]
-            for l, rnn in enumerate(enc.rnns):
-                h, enc.hidden[l] = rnn(h, enc.hidden[l])
-                every.append(h)
-            return every
-
-        for part in (ks[j : j + bs] for ks in by_len.values() for j in range(0, len(ks), bs)):
-            x = torch.from_numpy(np.stack([ids[k] for k in part])).to(dev)
-            enc.bs = len(part)
-            enc.reset()
-            total = 0
-            for piece in x.split(chunk, 1):
-                every = run(piece)
-                total = total + torch.cat(every, 2).sum(1)
-            end, last = list(enc.hidden), every[-1][:, -1]
-            found = [total / x.shape[1], last]
+    def _read(self, enc, ids, ask, bs: int = 64, most: int = 2**16) -> np.ndarray:
+        "Averages, last state and answers of texts (arrays of ids), `bs` of about the same length at a time."
+        dev = next(enc.parameters()).device
+        order, out, j = sorted(range(len(ids)), key=lambda k: -len(ids[k])), [None] * len(ids), 0
+        while j < len(order):
+            part = order[j : j + max(1, min(bs, most // len(ids[order[j]])))]
+            j += len(part)
+            lens = torch.tensor([len(ids[k]) for k in part])
+            x = nn.utils.rnn.pad_sequence([torch.from_numpy(ids[k]) for k in part], batch_first=True).to(dev)
+            h, states, means = self._pack(enc.encoder(x), lens), [], []
+            means.append(self._sum(h))
+            for rnn in enc.rnns:
+                h, state = self._packed(rnn, h, len(part))
+                means.append(self._sum(h))
+                states.append(state)
+            found = [torch.cat(means, 1) / lens[:, None].to(dev), states[-1][0][0]]
             answers = []
             for q in ask:
-                enc.hidden = list(end)
-                answers.append(run(torch.from_numpy(q).to(dev).expand(len(part), -1))[-1][:, -1])
+                y = enc.encoder(torch.from_numpy(q).to(dev).expand(len(part), -1))
+                for rnn, state in zip(enc.rnns, states):
+                    y, _ = rnn(y, state)
+                answers.append(y[:, -1])
             if answers:
                 found.append(torch.stack(answers).mean(0))
             for k, o in zip(part, torch.cat(found, 1).float().cpu().numpy()):
                 out[k] = o
         return np.stack(out)
+
+    @staticmethod
+    def _pack(x, lens):
+        return nn.utils.rnn.pack_padded_sequence(x, lens, batch_first=True)
+
+    @staticmethod
+    def _sum(h):
+        return nn.utils.rnn.pad_packed_sequence(h, batch_first=True)[0].sum(1)
+
+    @staticmethod
+    def _packed(rnn, h, bs):
+        "One layer over packed rows: its output, packed, and each row's state at its own end."
+        m, zero = rnn.module, h.data.new_zeros(1, bs, rnn.module.hidden_size)
+        out, *state = torch._VF.lstm(
+            h.data, h.batch_sizes, (zero, zero), rnn.dropped(), m.bias, 1, 0.0, False, m.bidirectional
+        )
+        return nn.utils.rnn.PackedSequence(out, h.batch_sizes), tuple(state)
 
 
 def _questions(question) -> list[str]:

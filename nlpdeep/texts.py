@@ -15,8 +15,6 @@ import unicodedata
 import warnings
 from pathlib import Path
 
-import numpy as np
-
 from .core import InputError
 from .corpora import corpus_frame, split_parts
 from .fetch import short_path, tell
@@ -390,7 +388,7 @@ def text_column(texts, column: str = 'text'):
         if column not in columns and len(columns) != 1:
             raise InputError(f'the table has no column {column!r}; it has: {", ".join(map(repr, columns))}')
         return texts[column if column in columns else columns[0]]
-    if isinstance(texts, np.ndarray) and texts.ndim == 2 and texts.shape[1] == 1:
+    if getattr(texts, 'ndim', 1) == 2 and texts.shape[1] == 1:
         return texts[:, 0]
     return texts
 
@@ -458,8 +456,8 @@ def own_label(label):
     """A label in its own type as plain Python has it (str, int, float, bool); None where it is missing or ''.
     Anything else is an InputError.
     """
-    if isinstance(label, np.generic):
-        label = label.item()
+    if hasattr(label, 'item') and getattr(label, 'ndim', 1) == 0:
+        label = label.item()  # of NumPy or torch
     if is_missing(label) or label == '':
         return None
     if not isinstance(label, (str, int, float)):
@@ -585,7 +583,7 @@ def calibration_error(probs, y, bins: int = 15) -> float:
     return float(sum(gaps))
 
 
-def evaluate_classes(labels, probs: np.ndarray, classes) -> dict:
+def evaluate_classes(labels, probs, classes) -> dict:
     """Probabilities (texts, classes) compared with labels: `accuracy`, `f1` (mean over the classes), `auc`
     (the same, each class against the others; None where only one class is there), `log_loss`, `ece`,
     `confusion` (true class by predicted class), `per_class` (precision, recall, f1, texts) and `probs`.
@@ -594,6 +592,7 @@ def evaluate_classes(labels, probs: np.ndarray, classes) -> dict:
     at 0.5 or above, `accuracy` counts texts with all of them right, and there is no `confusion` and no
     `ece`.
     """
+    import numpy as np
     from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
     classes, several = list(classes), getattr(labels, 'ndim', 1) == 2
