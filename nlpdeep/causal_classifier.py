@@ -44,7 +44,7 @@ from nlpdeep.model_folder import (
     read_config,
 )
 from .schedules import layer_rates
-from .texts import as_frame, check_labels, check_texts, name_rows, pair_up
+from .texts import as_frame, check_labels, check_texts, evaluate_classes, name_rows, pair_up
 from .training import classifier_learner
 
 # %% auto #0
@@ -521,18 +521,9 @@ class CausalClassifier:
         return [self.classes[k] for k in self.predict_proba(texts).argmax(1)]
 
     def evaluate(self, texts, labels) -> dict:
-        "`accuracy`, `confusion` (true class by predicted class) and `probs` on labelled texts."
+        "What `evaluate_classes` says of labelled texts: accuracy, f1, confusion, per_class, probs and more."
         texts, labels = zip(*pair_up(texts, labels, 'labelled'))
-        new = sorted({str(o) for o in labels} - set(self.classes))
-        if new:
-            raise InputError(
-                f'the model knows the classes {", ".join(map(repr, self.classes))}; the labels hold '
-                f'{", ".join(map(repr, new))}, which no training text had'
-            )
-        y, p = np.array([self.classes.index(str(o)) for o in labels]), self.predict_proba(texts)
-        confusion = np.zeros((len(self.classes),) * 2, dtype=int)
-        np.add.at(confusion, (y, p.argmax(1)), 1)
-        return dict(accuracy=float((p.argmax(1) == y).mean()), confusion=confusion, probs=p)
+        return evaluate_classes(labels, self.predict_proba(texts), self.classes)
 
     def explain(
         self,

@@ -26,8 +26,8 @@ from .texts import subsample
 
 # %% auto #0
 __all__ = ['app', 'Device', 'Seed', 'Json', 'Model', 'BENCHES', 'printable', 'Group', 'main', 'run_ulmfit', 'ulmfit',
-           'pretrain_command', 'classify', 'generate_command', 'find_bench', 'bench_command', 'doctor_command',
-           'course_command', 'check_command']
+           'train_summary', 'train', 'pretrain_command', 'classify_table', 'classify', 'generate_command', 'find_bench',
+           'bench_command', 'doctor_command', 'course_command', 'check_command']
 
 # %% ../nbs/14a_commands.ipynb #148cb7ef
 # what a terminal would obey, or what would break a line or turn it round
@@ -43,6 +43,7 @@ def printable(text: str, keep: str = '') -> str:
 
 _STOPPED = dict(
     ulmfit='no model was written',
+    train='no model was written',
     pretrain='the same command goes on from its last checkpoint, once there is one',
 )
 
@@ -306,6 +307,102 @@ def ulmfit(
     )
     typer.echo(printable(screen, keep='\n'))
 
+# %% ../nbs/14a_commands.ipynb #4e7f1a12
+_Reader = Annotated[
+    Optional[str],
+    _option(
+        'The reader: en, which ships with nlpdeep; smollm2; a name on the hub; a folder; a .gguf file.',
+        'en for English',
+    ),
+]
+
+
+def train_summary(clf, scores: dict, tfidf: dict, out) -> str:
+    "What `nlpdeep train` prints at the end. `scores`: what `evaluate` says, by part; `tfidf`: accuracies."
+    names = dict(valid='validation', test='test')
+    lines = ['', f'{"":16}{"accuracy":>10}{"TF-IDF":>10}{"F1":>8}{"log loss":>10}{"ECE":>8}']
+    for p, e in scores.items():
+        line = f'{names[p]:16}{e["accuracy"]:>10.1%}{tfidf[p]:>10.1%}{e["f1"]:>8.3f}'
+        lines.append(line + f'{e["log_loss"]:>10.3f}{e["ece"]:>8.3f}')
+    last = list(scores)[-1]
+    lines += ['', f'{names[last]:16}{"precision":>10}{"recall":>10}{"texts":>8}']
+    for c, o in list(scores[last]['per_class'].items())[:20]:
+        lines.append(f'{str(c)[:16]:16}{o["precision"]:>10.1%}{o["recall"]:>10.1%}{o["texts"]:>8,}')
+    done = ', '.join(f'{k} {v:.0f}' for k, v in clf.seconds.items())
+    model = shlex.quote(str(out))
+    lines += ['', f'{clf.how_}: {clf.why_}', f'seconds         {done}', f'model           {out}']
+    return '\n'.join(
+        [*lines, f'next            nlpdeep classify --model {model} --data IN.csv --out OUT.csv']
+    )
+
+
+@app.command(
+    epilog='Exit code 0: done. 2: something in the input must be mended, and the message says what; nothing '
+    'was written.'
+)
+def train(
+    data: _Data = None,
+    text: _Text = 'text',
+    label: _Label = 'label',
+    group: _By = None,
+    lang: _Lang = None,
+    base: _Reader = None,
+    how: Annotated[
+        str, typer.Option(help='ask a frozen reader, finetune it, or auto: whichever is ahead.')
+    ] = 'auto',
+    question: Annotated[
+        Optional[str], _option('What a reader is asked behind every text.', 'a general question')
+    ] = None,
+    out: _Out = Path('runs/train'),
+    json_: Json = None,
+    limit: _Limit = None,
+    labels: _Labels = None,
+    seed: Seed = None,
+    device: Device = None,
+    quiet: _Quiet = False,
+):
+    """
+    Train a classifier with any reader: seconds with few labels, minutes with many.
+
+    Examples:
+
+    `nlpdeep train --data reviews.csv --text review --label stars --out my-model`
+
+    `nlpdeep train --base smollm2 --labels 100`
+    """
+    if device is not None:
+        os.environ['NLPDEEP_DEVICE'] = device
+    seed = settings().getint('course', 'seed') if seed is None else seed
+    data, out, json_ = _at_home(data, out, json_)
+    df = subsample(_texts(data, text, label, group, seed), limit, labels, seed)
+    if json_:
+        check_destination(json_)
+    from nlpdeep.model_folder import can_write
+    from nlpdeep.text_classifier import TextClassifier
+
+    can_write(out)
+    clf = TextClassifier(
+        say=None if quiet else lambda s: typer.echo(printable(s)),
+        base=base,
+        how=how,
+        question=question,
+        lang=lang,
+        random_state=seed,
+    ).fit(df)
+    parts = [p for p in ('valid', 'test') if (df.part == p).any()]
+    of = {p: df[df.part == p] for p in parts}
+    with clf.stage('judging'):
+        scores = {p: clf.evaluate(d.text, d.label) for p, d in of.items()}
+        tfidf = baseline_accuracies(df, parts)['tfidf']
+    clf.save(out)
+    if json_:
+        figures = {
+            p: {k: v for k, v in e.items() if k not in ('probs', 'confusion')} for p, e in scores.items()
+        }
+        how_ = dict(how=clf.how_, why=clf.why_, tfidf=tfidf, seconds=clf.seconds, seed=seed)
+        write_json(json_, figures | how_)
+    typer.echo(printable(train_summary(clf, scores, tfidf, out), keep='\n'))
+
 # %% ../nbs/14a_commands.ipynb #d61d35af
 _Heap = Annotated[
     Path,
@@ -403,6 +500,66 @@ def pretrain_command(
         f'   {path}\nnext        nlpdeep ulmfit --base {shlex.quote(str(out))} --data YOUR.csv'
     )
 
+# %% ../nbs/14a_commands.ipynb #4e7f1a01
+def _table_chunks(path, rows: int):
+    "The rows of a .csv, .tsv or .jsonl file, compressed or not, as frames of strings, so many at a time."
+    import pandas as pd
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f'there is no file {path}')
+    kind = next((o for o in reversed(path.suffixes) if o.lower() not in ('.gz', '.bz2', '.xz', '.zst')), '')
+    try:
+        if kind.lower() in ('.jsonl', '.ndjson'):
+            chunks = pd.read_json(path, lines=True, chunksize=rows, dtype=False)
+        elif kind.lower() in ('.csv', '.tsv', '.tab'):
+            sep = ',' if kind.lower() == '.csv' else '\t'
+            how = dict(dtype=str, keep_default_na=False, encoding='utf-8-sig', index_col=False)
+            chunks = pd.read_csv(path, sep=sep, chunksize=rows, **how)
+        else:
+            raise InputError(f'{path.name}: a .csv, .tsv or .jsonl file is judged, also compressed (.gz)')
+        with chunks:
+            yield from chunks
+    except InputError:
+        raise
+    except (ValueError, OSError, EOFError) as e:  # of pandas, of a decoder, of an archive
+        raise InputError(f'{path.name} cannot be read as a table ({e})') from e
+
+
+def classify_table(
+    clf,  # a `TextClassifier`
+    path,  # a .csv, .tsv or .jsonl file, also compressed
+    out,  # a .csv file: the same rows with columns `label` (`said`, where there is one) and `probability`
+    text: str = 'text',  # the column of the texts
+    on_bad: str = 'skip',  # a row without a text, or of unknown words only: `skip`, `guess` or `refuse` it
+    rows: int = 1000,  # judged at a time
+) -> dict:  # how many rows were `judged`, and the first that were `skipped` (from 1 on), with their number
+    "Judge the texts of a table, of any length, in little memory. `out` appears whole or not at all."
+    import numpy as np
+
+    from nlpdeep.core import atomic
+    from nlpdeep.texts import name_rows
+
+    if on_bad not in ('skip', 'guess', 'refuse'):
+        raise InputError(f'--on-bad takes skip, guess or refuse, not {on_bad!r}')
+    n, bad = 0, []
+    with atomic(out) as part, open(part, 'w', encoding='utf-8', newline='') as f:
+        for df in _table_chunks(path, rows):
+            if text not in df.columns:
+                raise InputError(f'{path} has no column {text!r}; it has {", ".join(map(str, df.columns))}')
+            probs = clf.predict_proba(list(df[text]), 'guess' if on_bad == 'guess' else 'skip')
+            skipped = np.isnan(probs).any(1)
+            bad += (n + 1 + np.flatnonzero(skipped)).tolist()
+            if bad and on_bad == 'refuse':
+                raise InputError(f'{path}: nothing to judge by in row {name_rows(bad)} (1 is the first)')
+            best = np.nan_to_num(probs).argmax(1)
+            label = [None if s else clf.classes[k] for k, s in zip(best, skipped)]
+            sure = [None if s else round(float(p[k]), 6) for k, p, s in zip(best, probs, skipped)]
+            df['said' if 'label' in df.columns else 'label'], df['probability'] = label, sure
+            df.to_csv(f, index=False, header=n == 0, lineterminator='\n')
+            n += len(df)
+    return dict(judged=n - len(bad), skipped=len(bad), rows=bad[:5])
+
 # %% ../nbs/14a_commands.ipynb #78b2a53d
 def _lines_of(stream) -> list[str]:
     "The lines of standard input, which is UTF-8, with or without a byte order mark."
@@ -427,21 +584,49 @@ def classify(
     guess: Annotated[
         bool, typer.Option('--guess', help='Judge even a text of which the model knows no word.')
     ] = False,
+    data: Annotated[
+        Optional[Path],
+        _option('Judge a column of a table: a .csv, .tsv or .jsonl file, also compressed, of any length.'),
+    ] = None,
+    text: _Text = 'text',
+    out: Annotated[
+        Optional[Path], _option('With --data: the table to write, with columns label and probability.')
+    ] = None,
+    on_bad: Annotated[
+        str, typer.Option(help='With --data, a row that has no text: skip it, or refuse the table.')
+    ] = 'skip',
     device: Device = None,
 ):
     """
     Judge texts with a saved model.
 
-    Prints for each text the likeliest class, how sure the model is, and the text. Nothing is written.
+    Prints for each text the likeliest class, how sure the model is, and the text. Nothing is written, unless
+    it judges a table.
 
     Examples:
 
     `nlpdeep classify --model runs/ulmfit "a warm, funny and quietly moving film"`
 
     `nlpdeep classify --json < reviews.txt`
+
+    `nlpdeep classify --data in.csv --text review --out out.csv`
     """
     if device is not None:
         os.environ['NLPDEEP_DEVICE'] = device
+    if (data is None) != (out is None) or data is not None and texts:
+        raise InputError('a table is judged by --data IN.csv --out OUT.csv, both of them and no other texts')
+    if data is not None:
+        from nlpdeep.text_classifier import TextClassifier
+
+        data, out = _at_home(data, out)
+        check_destination(out)
+        clf = TextClassifier.load(*_at_home(model))
+        found = classify_table(clf, data, out, text, 'guess' if guess else on_bad)
+        where = f' (row {", ".join(map(str, found["rows"]))} …)' if found['rows'] else ''
+        typer.echo(
+            f'{found["judged"]:,} rows judged, {found["skipped"]:,} skipped{where}: {printable(str(out))}'
+        )
+        return
     if not texts:
         texts = [] if sys.stdin.isatty() else _lines_of(sys.stdin)
     if not texts:
@@ -453,7 +638,7 @@ def classify(
 
     check_texts(texts, range(1, len(texts) + 1), ' (counted from 1)')
     clf = TextClassifier.load(*_at_home(model))
-    names = {c: printable(c) for c in clf.classes}
+    names = {c: printable(str(c)) for c in clf.classes}
     width = max(map(len, names.values()))
     for t, p in zip(texts, clf.predict_proba(texts, 'guess' if guess else 'refuse')):
         said, sure = clf.classes[int(p.argmax())], float(p.max())

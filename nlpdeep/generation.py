@@ -5,6 +5,8 @@
 # %% ../nbs/09d_generation.ipynb #3c0cc6e0
 from __future__ import annotations
 
+import copy
+
 import torch
 
 from .core import InputError, settings
@@ -17,6 +19,13 @@ from .sampling import check_sampling, penalize_repetition, sample_next
 __all__ = ['generate']
 
 # %% ../nbs/09d_generation.ipynb #46fa0975
+def _twin(model):
+    "The same weights with a state of its own, so that several threads may write at once."
+    twin = copy.copy(model)
+    twin._modules = {k: copy.copy(m) for k, m in model._modules.items()}
+    return twin
+
+
 @torch.no_grad()
 def generate(
     model,  # a language model
@@ -55,6 +64,7 @@ def generate(
     written = torch.zeros(n, len(words), dtype=torch.bool, device=dev).scatter_(1, x, True) & ~free
     texts, left = [list(start) for _ in range(n)], [n_words] * n
     model.eval()
+    model = _twin(model)
     model.reset()
     for step in range(2 * n_words):  # marks such as xxmaj don't count as words
         scores = model(x)[0][:, -1].float()

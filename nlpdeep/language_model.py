@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import numbers
+import typing
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +17,7 @@ import torch.nn.functional as F
 from fastai.basics import Callback, DataLoaders, Recorder, trainable_params
 
 from .awd_lstm import AWDLSTMConfig, SequentialRNN
-from .core import InputError, device, pick, set_seed
+from .core import SIZES, InputError, device, set_seed, size
 from .lm_dataloader import LMDataLoader, TokenArray
 from .losses import linear_cross_entropy
 from .processor import BOS_ID, PAD_ID
@@ -81,6 +83,7 @@ class ULMFiTConfig:
     clip: float = 0.5  # gradients are scaled down to this norm
 
     def __post_init__(self):
+        self._check_kinds()
         for k in (
             'max_vocab',
             'emb_sz',
@@ -100,12 +103,36 @@ class ULMFiTConfig:
                 raise InputError(f'{k} cannot be negative, it is {getattr(self, k)}')
         if self.max_vocab < 100:
             raise InputError(f'max_vocab is {self.max_vocab}: fewer than 100 words cannot say much')
+        if self.bs < 2:
+            raise InputError(f'bs must be at least 2, it is {self.bs}: batch norm compares texts')
+        if not -(2**63) <= self.seed < 2**63:
+            raise InputError(f'seed is {self.seed}; it must fit into 64 bits')
+        for k in ('lm_lr', 'lr', 'lr_all', 'lr_div', 'clip'):
+            if not 0 < getattr(self, k) < math.inf:
+                raise InputError(f'{k} must be above 0, it is {getattr(self, k)}')
+
+    def _check_kinds(self):
+        "Each setting of its own kind; whole numbers and fractions in Python's own types."
+        kinds = dict(int=(numbers.Integral, 'a whole number'), float=(numbers.Real, 'a number'))
+        kinds |= dict(bool=((bool, np.bool_), 'True or False'), str=(str, 'a string'))
+        for k, kind in typing.get_type_hints(type(self)).items():
+            value, (good, what) = getattr(self, k), kinds[kind.__name__]
+            if not isinstance(value, good) or (kind in (int, float) and isinstance(value, (bool, np.bool_))):
+                raise InputError(f'{k} must be {what}, it is {value!r}')
+            object.__setattr__(self, k, kind(value))
 
     @classmethod
-    def sized(cls, **kw):
-        """The settings for the dial's size; `kw` replaces some (None: as it is). They begin with the English
-        model that ships, where the texts are English; `base=''`: with random weights.
+    def sized(cls, dial: str | None = None, **kw):
+        """The settings for a size, `tiny`, `small` or `full` (None: the dial's); `kw` replaces some (None: as
+        it is). They begin with the English model that ships, where the texts are English; `base=''`: with
+        random weights.
         """
+        if dial not in (None, *SIZES):
+            raise InputError(f'dial takes {", ".join(SIZES)}, not {dial!r}')
+
+        def pick(**by_size):
+            return by_size[dial or size()]
+
         if kw.get('base') is None and kw.get('lang') in (None, 'en'):
             kw['base'] = 'en'
         if kw.get('base'):
@@ -203,13 +230,17 @@ def unigram_perplexity(train_ids, ids, vocab_sz: int) -> float:
     return float(np.exp(-np.log(p / p.sum())[np.concatenate(ids)].mean()))
 
 # %% ../nbs/09b_language_model.ipynb #19a5a50c
+def _silent(line):
+    pass
+
+
 class ProgressLog:
     """Where words and bars go: `say` gets a line of text (None: silence); bars are drawn where a person
     watches, in a terminal.
     """
 
     def __init__(self, say=print, bars: bool = True):
-        self.say, self.bars, self.now = say or (lambda s: None), bars and say is not None, None
+        self.say, self.bars, self.now = say or _silent, bars and say is not None, None
 
     def __call__(self, s):
         if self.now:
@@ -308,7 +339,8 @@ def finetune_lm(
 
         def each_epoch(train_loss, valid_loss):
             out['valid'].append((len(out['train']), valid_loss))
-            log(f'  epoch {len(out["valid"])} of {cfg.lm_epochs}: perplexity {math.exp(valid_loss):,.1f}')
+            ppl = math.exp(min(valid_loss, 700.0))
+            log(f'  epoch {len(out["valid"])} of {cfg.lm_epochs}: perplexity {ppl:,.1f}')
 
         run_one_cycle(learn, cfg.lm_epochs, cfg.lm_lr, out['train'], 'language model', log, each_epoch, cbs)
     out['after'] = perplexity(model, valid_ids)

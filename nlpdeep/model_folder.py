@@ -47,9 +47,16 @@ def model_files(path) -> set[str]:
     return names
 
 
-def save_folder(path, weights: dict, words: TextProcessor, config: dict, extra: dict | None = None) -> Path:
+def save_folder(
+    path,
+    weights: dict,
+    words: TextProcessor | None,  # None: the model has a tokenizer of its own, which `fill` writes
+    config: dict,
+    extra: dict | None = None,  # more files, name -> text: not a part of the model
+    fill=None,  # a function of the folder that writes more files of the model into it
+) -> Path:
     """Write a model folder, whole or not at all. It replaces the files of an older model there, and nothing
-    else. `extra`: more files, name -> text.
+    else.
     """
     from safetensors.torch import save_file
 
@@ -61,22 +68,23 @@ def save_folder(path, weights: dict, words: TextProcessor, config: dict, extra: 
             d / 'model.safetensors',
             metadata={'format': 'pt'},
         )
-        words.vocab.save(d / 'vocab.json')
-        write_json(d / 'tokenizer.json', words.settings())
-        if words.pieces:
+        if words:
+            words.vocab.save(d / 'vocab.json')
+            write_json(d / 'tokenizer.json', words.settings())
+        if words and words.pieces:
             (d / 'pieces.model').write_bytes(words.pieces)
+        if fill:
+            fill(d)
+        made = sorted(o.relative_to(d).as_posix() for o in d.rglob('*') if o.is_file())
         for name, text in (extra or {}).items():
             (d / name).write_text(text, encoding='utf-8')
         cfg = dict(
             format=FORMAT,
             made_by='nlpdeep',
             **config,
+            **({} if words else dict(words=False)),
             versions=versions(),
-            sha256={
-                f: file_sha256(d / f)
-                for f in ('model.safetensors', 'vocab.json', 'tokenizer.json', 'pieces.model')
-                if (d / f).exists()
-            },
+            sha256={f: file_sha256(d / f) for f in made},
         )
         (d / 'config.json').write_text(
             json.dumps(dict(cfg, checksum=config_checksum(cfg)), ensure_ascii=False, indent=1) + '\n',
@@ -143,9 +151,18 @@ def check_files(path: Path, cfg: dict) -> None:
             )
 
 
-def load_folder(path) -> tuple[dict, TextProcessor, dict]:
-    """Weights, words and config of a model folder, every checksum compared; an InputError where anything is
-    missing, cut, edited or newer than this nlpdeep.
+def _finite(weights: dict, path) -> dict:
+    bad = sorted(
+        k for k, v in weights.items() if not (v.is_floating_point() and v.isfinite().all()) and v.numel() > 1
+    )
+    if bad:
+        raise InputError(f'the weights {", ".join(bad[:3])} in {path} are not finite numbers: train anew')
+    return weights
+
+
+def load_folder(path) -> tuple[dict, TextProcessor | None, dict]:
+    """Weights, words (None: the model has a tokenizer of its own) and config of a model folder, every
+    checksum compared; an InputError where anything is missing, cut, edited or newer than this nlpdeep.
     """
     from safetensors.torch import load_file
 
@@ -153,20 +170,32 @@ def load_folder(path) -> tuple[dict, TextProcessor, dict]:
     recover(path)
     if not path.is_dir():
         raise InputError(f'there is no model folder {path}: `nlpdeep ulmfit --out {path}` makes one')
-    missing = [
-        f
-        for f in ('config.json', 'model.safetensors', 'vocab.json', 'tokenizer.json')
-        if not (path / f).is_file()
-    ]
-    if missing:
-        raise InputError(
-            f'{path} is no whole model folder, it lacks {", ".join(missing)}: copy it again, or train anew'
-        )
+
+    def check_there(*names):
+        missing = [f for f in names if not (path / f).is_file()]
+        if missing:
+            raise InputError(
+                f'{path} is no whole model folder, it lacks {", ".join(missing)}: copy it again, or train '
+                'anew'
+            )
+
+    check_there('config.json')
     cfg = read_config(path)
     if not isinstance(cfg, dict) or cfg.get('made_by') != 'nlpdeep':
         raise InputError(f'{path}/config.json is not from nlpdeep')
+    own_words = cfg.get('words') is False
+    check_there('model.safetensors', *([] if own_words else ['vocab.json', 'tokenizer.json']))
     check_config(path, cfg)
     check_files(path, cfg)
+    if own_words:
+        extra = {o.relative_to(path).as_posix() for o in (path / 'lm').rglob('*') if o.is_file()}
+        extra = sorted(o for o in extra - set(cfg['sha256']) if not o.endswith('.md'))
+        if extra:
+            raise InputError(
+                f'{path} holds files that were not saved with the model: {", ".join(extra)}. Take them out '
+                f'of lm/; some would be read in place of others'
+            )
+        return _finite(load_file(path / 'model.safetensors'), path), None, cfg
     tok = json.loads((path / 'tokenizer.json').read_text(encoding='utf-8'))
     words = TextProcessor(
         Vocab.load(path / 'vocab.json'),
@@ -184,4 +213,4 @@ def load_folder(path) -> tuple[dict, TextProcessor, dict]:
             f'{path} was trained on words cut in another way than this installation cuts them '
             f'({diff or "the tokenizer itself differs"}): its weights would read noise'
         )
-    return load_file(path / 'model.safetensors'), words, cfg
+    return _finite(load_file(path / 'model.safetensors'), path), words, cfg

@@ -34,7 +34,7 @@ def run_metrics(clf, df, scores) -> dict:
         words=i['vocab_sz'],
         tokens=i['n_tokens'],
         unknown_tokens=i['unknown'],
-        seed=clf.cfg.seed,
+        seed=clf.cfg_.seed,
         device=device_report(),
         texts={p: int((df.part == p).sum()) for p in ('train', 'valid', 'test', 'unsup')},
     )

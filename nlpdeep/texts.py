@@ -11,6 +11,7 @@ import io
 import json
 import numbers
 import re
+import unicodedata
 import warnings
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from .corpora import corpus_frame, split_parts
 from .fetch import short_path, tell
 
 # %% auto #0
-__all__ = ['MAX_CHARS', 'subsample', 'decode_utf8', 'own_texts', 'own_documents', 'name_rows', 'is_missing', 'check_texts',
-           'pair_up', 'as_frame', 'check_labels']
+__all__ = ['MAX_CHARS', 'subsample', 'decode_utf8', 'own_texts', 'own_documents', 'name_rows', 'is_missing', 'text_column',
+           'check_texts', 'normalize_text', 'pair_up', 'own_label', 'as_frame', 'check_labels', 'calibration_error',
+           'evaluate_classes']
 
 # %% ../nbs/01c_texts.ipynb #16c8440a
 def subsample(df, limit: int | None = None, labels: int | None = None, seed: int = 42):
@@ -376,13 +378,28 @@ def is_missing(o) -> bool:
     )
 
 
+def text_column(texts, column: str = 'text'):
+    """The column of texts, where `texts` is a table with columns (a DataFrame, a Hugging Face dataset); an
+    array of one column as a flat one; anything else as it is.
+    """
+    columns = getattr(texts, 'columns', None)
+    columns = getattr(texts, 'column_names', None) if columns is None else list(columns)
+    if columns is not None:
+        if column not in columns and len(columns) != 1:
+            raise InputError(f'the table has no column {column!r}; it has: {", ".join(map(repr, columns))}')
+        return texts[column if column in columns else columns[0]]
+    if getattr(texts, 'ndim', 1) == 2 and texts.shape[1] == 1:
+        return texts[:, 0]
+    return texts
+
+
 def check_texts(texts, names=None, where: str = ' (counted from 0)') -> list[str]:
     """`texts` as a list of strings. Anything else, an empty or an endless one among them is an InputError
     that names its row (`names`: what rows are called).
     """
     if isinstance(texts, (str, bytes)):
         raise InputError('one text was given where a list of texts is expected: put it into a list')
-    texts = list(texts)
+    texts = list(text_column(texts))
     names = list(range(len(texts))) if names is None else list(names)
     missing = [n for n, o in zip(names, texts) if is_missing(o)]
     if missing:
@@ -405,15 +422,60 @@ def check_texts(texts, names=None, where: str = ' (counted from 0)') -> list[str
         )
     return texts
 
+# %% ../nbs/01c_texts.ipynb #6f2a9c10
+_SPACES = re.compile('[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]')
+
+_INVISIBLE = re.compile('[\u00ad\u200b\u2060\ufeff]')  # soft hyphen, zero-width space, word joiner, BOM
+
+# joiners and marks of direction mean something in Persian, in Indic scripts and in emoji, but not between
+# Latin letters
+_JOINERS = re.compile('(?:(?<=[ -\u024f])|^)[\u200c-\u200f](?=[ -\u024f]|$)')
+
+
+def normalize_text(text: str) -> str:
+    """`text` in Unicode's composed form (NFC), every kind of blank as a space, and without the characters
+    that nobody sees: zero-width spaces, soft hyphens, byte order marks.
+    """
+    if text.isascii():
+        return text
+    text = _INVISIBLE.sub('', _SPACES.sub(' ', unicodedata.normalize('NFC', text)))
+    return _JOINERS.sub('', text)
+
 # %% ../nbs/01c_texts.ipynb #102f4d40
 def pair_up(texts, labels, what):
     "Texts with their labels, as many of one as of the other."
     if labels is None:
         raise InputError(f'the {what} texts came without labels')
-    texts, labels = list(texts), list(labels)
+    texts, labels = list(text_column(texts)), list(text_column(labels, 'label'))
     if len(texts) != len(labels):
         raise InputError(f'{len(texts)} {what} texts and {len(labels)} labels: one label for each text')
     return list(zip(texts, labels))
+
+
+def own_label(label):
+    """A label in its own type as plain Python has it (str, int, float, bool); None where it is missing or ''.
+    Anything else is an InputError.
+    """
+    if hasattr(label, 'item') and getattr(label, 'ndim', 1) == 0:
+        label = label.item()  # of NumPy or torch
+    if is_missing(label) or label == '':
+        return None
+    if not isinstance(label, (str, int, float)):
+        raise InputError(
+            f'a label must be a string, a number, True or False; {label!r:.60} is {type(label).__name__}'
+        )
+    return label
+
+
+def _own_labels(labels) -> list:
+    "`own_label` of each; whole numbers that a gap has made floats are whole numbers again."
+    labels = [own_label(o) for o in labels]
+    if None in labels and all(o is None or (isinstance(o, float) and o.is_integer()) for o in labels):
+        return [None if o is None else int(o) for o in labels]
+    kinds = {'number' if isinstance(o, (int, float)) else 'string' for o in labels if o is not None}
+    if len(kinds) > 1:
+        raise InputError('some labels are strings and some are numbers: make them of one kind')
+    return labels
 
 
 def _from_frame(df):
@@ -443,11 +505,11 @@ def _from_frame(df):
 def as_frame(
     texts,
     labels=None,  # lists; or a DataFrame with text, label and maybe part in place of `texts`
-    valid=None,  # (texts, labels) to validate on; None: drawn from the training part
+    valid=None,  # (texts, labels) or a DataFrame to validate on; None: drawn from the training part
     unsup=(),  # texts without labels, for the language model
     share: float = 0.1,  # what part of the training texts is drawn
     seed: int = 42,
-):  # a DataFrame: text, label (str or None), part, row (as the user counts)
+):  # a DataFrame: text, label (in its own type, or None), part, row (as the user counts)
     "One checked DataFrame of whatever the user gave."
     import pandas as pd
 
@@ -456,16 +518,19 @@ def as_frame(
             raise InputError('with a DataFrame, labels and parts are its columns: text, label, part')
         rows = _from_frame(texts)
     else:
-        given = [('train', pair_up(texts, labels, 'training'))] + (
-            [('valid', pair_up(*valid, 'validation'))] if valid else []
-        )
+        if isinstance(valid, pd.DataFrame):
+            valid = [(t, l) for t, l, *_ in _from_frame(valid)]
+        elif valid is not None:
+            if len(valid) != 2:
+                raise InputError('valid takes a pair (texts, labels), or a DataFrame with text and label')
+            valid = pair_up(*valid, 'validation')
+        given = [('train', pair_up(texts, labels, 'training'))] + ([('valid', valid)] if valid else [])
         rows = [(t, l, p, f'{p} {k}') for p, pairs in given for k, (t, l) in enumerate(pairs)]
     rows += [(t, None, 'unsup', f'unsup {k}') for k, t in enumerate(unsup)]
     df = pd.DataFrame(rows, columns=['text', 'label', 'part', 'row'], dtype=object)
     df['text'] = pd.Series(check_texts(df.text, df.row, ''), dtype=object)
-    df['label'] = pd.Series(
-        [None if is_missing(o) or str(o) == '' else str(o) for o in df.label], dtype=object
-    )
+    df['label'] = pd.Series(_own_labels(df.label), dtype=object)
+    df = df[~(df.part.eq('test') & df.label.isna())].reset_index(drop=True)  # nothing to judge there
     df.loc[(df.part == 'train') & df.label.isna(), 'part'] = 'unsup'
     if not (df.part == 'valid').any():
         _draw_valid(df, share, seed)
@@ -483,9 +548,9 @@ def _draw_valid(df, share, seed):
             )  # a class of one text stays whole
 
 
-def check_labels(df) -> list[str]:
-    """The classes of the training part; an InputError where a classifier cannot be trained or judged on these
-    labels.
+def check_labels(df) -> list:
+    """The classes of the training part, sorted, in their own type; an InputError where a classifier cannot
+    be trained or judged on these labels.
     """
     classes = sorted(df.label[df.part == 'train'].dropna().unique())
     if len(classes) < 2:
@@ -494,8 +559,8 @@ def check_labels(df) -> list[str]:
             f'{f"only {classes[0]!r}" if classes else "no label"}'
         )
     for p in ('valid', 'test'):
-        for l in sorted({str(o) for o in df.label[df.part == p]} - set(classes)):
-            rows = df.row[(df.part == p) & (df.label.astype(str) == l)]
+        for l in sorted(set(df.label[df.part == p]) - set(classes), key=str):
+            rows = df.row[(df.part == p) & (df.label == l if l is not None else df.label.isna())]
             raise InputError(
                 f'the label {l!r} is only in the {p} part (row {name_rows(list(rows))}): no training text '
                 f'has it, so it cannot be learned. '
@@ -508,3 +573,61 @@ def check_labels(df) -> list[str]:
             f'learn something'
         )
     return classes
+
+# %% ../nbs/01c_texts.ipynb #6f2a9c12
+def calibration_error(probs, y, bins: int = 15) -> float:
+    "The expected calibration error of probabilities (texts, classes), `y` (texts,) the true class's number."
+    sure, right = probs.max(1), probs.argmax(1) == y
+    at = (sure * bins).astype(int).clip(0, bins - 1)
+    gaps = [abs(sure[at == k].mean() - right[at == k].mean()) * (at == k).mean() for k in set(at)]
+    return float(sum(gaps))
+
+
+def evaluate_classes(labels, probs, classes) -> dict:
+    """Probabilities (texts, classes) compared with labels: `accuracy`, `f1` (mean over the classes), `auc`
+    (the same, each class against the others; None where only one class is there), `log_loss`, `ece`,
+    `confusion` (true class by predicted class), `per_class` (precision, recall, f1, texts) and `probs`.
+
+    `labels` may be a 2-d array of 0 and 1 (texts, classes), where a text has several: then a class is said
+    at 0.5 or above, `accuracy` counts texts with all of them right, and there is no `confusion` and no
+    `ece`.
+    """
+    import numpy as np
+    from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+
+    classes, several = list(classes), getattr(labels, 'ndim', 1) == 2
+    if several:
+        true, said = np.asarray(labels, dtype=int), (probs >= 0.5).astype(int)
+        p = probs.astype(float).clip(1e-15, 1 - 1e-15)
+        loss = -(true * np.log(p) + (1 - true) * np.log(1 - p)).mean()
+        out = dict(accuracy=float((true == said).all(1).mean()), confusion=None, ece=None)
+    else:
+        number = {c: k for k, c in enumerate(classes)}
+        labels = [own_label(o) for o in labels]
+        new = sorted({repr(o) for o in labels if o not in number})
+        if new:
+            raise InputError(
+                f'the model knows the classes {name_rows([repr(c) for c in classes])}; the labels hold '
+                f'{name_rows(new)}, which no training text had'
+            )
+        y = np.array([number[o] for o in labels], dtype=int)
+        if not len(y):
+            raise InputError('there is no labelled text to judge by')
+        true, said = np.eye(len(classes), dtype=int)[y], np.eye(len(classes), dtype=int)[probs.argmax(1)]
+        loss = -np.log(probs[np.arange(len(y)), y].astype(float).clip(1e-15)).mean()
+        right = float((probs.argmax(1) == y).mean())
+        out = dict(accuracy=right, confusion=true.T @ said, ece=calibration_error(probs, y))
+    each = precision_recall_fscore_support(true, said, average=None, zero_division=0)
+    both = [k for k in range(len(classes)) if 0 < true[:, k].sum() < len(true)]
+    aucs = [roc_auc_score(true[:, k], probs[:, k]) for k in both]
+    per_class = {
+        c: dict(precision=float(p), recall=float(r), f1=float(f), texts=int(n))
+        for c, p, r, f, n in zip(classes, *each)
+    }
+    return out | dict(
+        f1=float(np.mean(each[2])),
+        auc=float(np.mean(aucs)) if aucs else None,
+        log_loss=float(loss),
+        per_class=per_class,
+        probs=probs,
+    )

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from fastai.basics import DataLoaders, accuracy
+from fastai.basics import Callback, DataLoaders, Recorder, accuracy
 from torch import nn
 
 from .awd_lstm import AWDLSTM, AWDLSTMConfig
@@ -23,7 +24,7 @@ from .training import classifier_learner
 
 # %% auto #0
 __all__ = ['MAX_BATCH_TOKENS', 'align_left', 'concat_pool', 'PoolingHead', 'Classifier', 'gradual_unfreezing', 'class_loader',
-           'fit_classifier', 'class_probs']
+           'fit_temperature', 'BestEpoch', 'fit_classifier', 'class_probs']
 
 # %% ../nbs/09e_classifier.ipynb #f765f73d
 def align_left(x: torch.Tensor, pad: int = PAD_ID):
@@ -156,6 +157,62 @@ def class_loader(ids, y, bs: int, train: bool = False):
         list(zip(ids, map(int, y))), bs=bs, shuffle=train, drop_last=last_alone, pad_idx=PAD_ID, pad='end'
     )
 
+# %% ../nbs/09e_classifier.ipynb #7d0c51e2
+def fit_temperature(logits, y) -> float:
+    """By what to divide scores (texts, classes) so that their softmax says how often it is right on texts
+    whose true classes `y` (texts,) are known: the temperature of least log loss (Guo et al., 2017). A weak
+    prior around 1 keeps a handful of texts from deciding.
+    """
+    logits, y = torch.as_tensor(logits).double(), torch.as_tensor(y).long()
+
+    def cost(log_t):
+        z = logits / math.exp(log_t)
+        return float(nn.functional.cross_entropy(z, y, reduction='sum')) + log_t**2
+
+    best, step = 0.0, 0.5
+    while step > 1e-3:  # the cost has one valley: walk down it, in ever smaller steps
+        here = [best - step, best, best + step]
+        best = min(here, key=cost)
+        if best == here[1]:
+            step /= 2
+    return math.exp(best)
+
+
+class BestEpoch(Callback):
+    """Keeps the weights of the epoch of least *calibrated* validation loss: the loss at `fit_temperature`'s
+    temperature. (The plain loss rises as soon as a model is too sure of itself, long before it stops getting
+    better.) `losses` has one for each epoch.
+    """
+
+    order = Recorder.order + 5
+
+    def __init__(self, model: nn.Module, patience: int | None = None):
+        self.net, self.patience, self.losses, self.kept = model, patience, [], None
+
+    def before_validate(self):
+        self.seen = []
+
+    def after_batch(self):
+        if not self.training:
+            self.seen.append((self.pred.detach().float().cpu(), self.yb[0].detach().cpu()))
+
+    def after_validate(self):
+        logits, y = (torch.cat(o).numpy() for o in zip(*self.seen))
+        z = torch.from_numpy(logits).double() / fit_temperature(logits, y)
+        self.losses.append(float(nn.functional.cross_entropy(z, torch.from_numpy(y).long())))
+        if self.losses[-1] == min(self.losses):
+            self.kept = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+
+    def is_over(self) -> bool:
+        "Have `patience` epochs passed without a better one?"
+        since = len(self.losses) - 1 - self.losses.index(min(self.losses)) if self.losses else 0
+        return self.patience is not None and since >= self.patience
+
+    def restore(self) -> int:
+        "Put the best epoch's weights back; its number, from 0."
+        self.net.load_state_dict(self.kept)
+        return self.losses.index(min(self.losses))
+
 # %% ../nbs/09e_classifier.ipynb #c8e647d3
 def fit_classifier(
     model: Classifier,
@@ -166,9 +223,15 @@ def fit_classifier(
     # more callbacks for every pass; or a function of its number, from 0: a `Checkpoint` needs a file for each
     cbs=(),
     passes=gradual_unfreezing,  # the passes of a config: how many layer groups learn, epochs, rates
-    **kwargs,  # for `classifier_learner`: `prec`, say
+    keep: str = 'last',  # the weights of which epoch stay: `last`, or `best` (see `BestEpoch`)
+    patience: int | None = None,  # with `best`: stop after so many epochs without a better one; None: never
+    **kwargs,  # for `classifier_learner`: `prec`, `loss_func`, say
 ) -> dict:  # loss and accuracy per epoch on the validation texts, the training loss of every step
-    "Stage three: gradual unfreezing, one cycle per pass."
+    """Stage three: gradual unfreezing, one cycle per pass. With `keep='best'` the record ends with the epoch
+    that is kept, what came after it is in `later`, and `valid` holds calibrated losses.
+    """
+    if keep not in ('last', 'best'):
+        raise InputError(f"keep takes 'last' or 'best', not {keep!r}")
     log, out = log or ProgressLog(None), dict(train=[], valid=[], accuracy=[])
     set_seed(cfg.seed)
     model.to(device())
@@ -186,7 +249,11 @@ def fit_classifier(
         **kwargs,
     )
 
+    best = BestEpoch(model, patience) if keep == 'best' else None
+
     def each_epoch(train_loss, valid_loss, acc):
+        if best:
+            valid_loss = best.losses[-1]
         out['valid'].append((len(out['train']), valid_loss))
         out['accuracy'].append(acc)
         log(
@@ -197,6 +264,9 @@ def fit_classifier(
     if cfg.epochs:
         cfg = dataclasses.replace(cfg, epochs=max(cfg.epochs, -(-cfg.min_texts // len(train[0]))))
     for k, step in enumerate(passes(cfg)):
+        if best and best.is_over():
+            log(f'  no better epoch in {patience}: training ends here')
+            break
         learn.freeze_to(len(step['rates']) - step['free'])
         run_one_cycle(
             learn,
@@ -206,9 +276,15 @@ def fit_classifier(
             'classifier',
             log,
             each_epoch,
-            cbs(k) if callable(cbs) else cbs,
+            [*(cbs(k) if callable(cbs) else cbs), *([best] if best else [])],
         )
     learn.unfreeze()
+    if best and best.losses:
+        n = best.restore() + 1
+        out['later'] = dict(valid=out['valid'][n:], accuracy=out['accuracy'][n:])
+        out['valid'], out['accuracy'] = out['valid'][:n], out['accuracy'][:n]
+        if out['later']['valid']:
+            log(f'  epoch {n} was the best and is kept')
     return out
 
 # %% ../nbs/09e_classifier.ipynb #b7536db7

@@ -398,13 +398,15 @@ def test_averages_and_answers_of_the_recorded_runs(monkeypatch, back):
     ).tolist() == [0, 1, 2, 3]
 
 
-def test_the_default_begins_with_it():
-    assert (
-        ULMFiTConfig.sized() == TextClassifier().cfg
-        and TextClassifier().cfg.base == 'en'
-        and TextClassifier(backwards=True).cfg.base == 'en'
-    )
-    assert TextClassifier(lang='de').cfg.base == TextClassifier(base='').cfg.base == ''
+def test_the_default_begins_with_it(monkeypatch):
+    def settings(**kw):
+        return TextClassifier(**kw)._plan(5000, False)[-1]
+
+    assert settings() == ULMFiTConfig.sized('tiny') == settings(backwards=False)
+    assert settings().base == settings(backwards=True).base == 'en'
+    assert settings(lang='de').base == settings(base='').base == ''
+    monkeypatch.setenv('NLPDEEP_SIZE', 'full')
+    assert settings() == ULMFiTConfig.sized('tiny') != ULMFiTConfig.sized()
 
 
 def test_pieces(tmp_path):
@@ -426,7 +428,7 @@ def test_pieces(tmp_path):
     other, h3 = pretrain_texts(texts[:50], tmp_path, cfg, pieces=60)  # other texts: not the old checkpoint
     assert h3['after'] != h['after']
     c = TextClassifier(TINY, base=str(tmp_path)).fit(texts, ['a', 'b'] * 30)
-    assert c.words.pieces == load_lm(tmp_path / 'forwards').words.pieces and c.cfg.lang == 'ru'
+    assert c.words.pieces == load_lm(tmp_path / 'forwards').words.pieces and c.cfg_.lang == 'ru'
     back = TextClassifier.load(c.save(tmp_path / 'c'))
     assert np.array_equal(back.predict_proba(texts[:5]), c.predict_proba(texts[:5])) and back.generate(
         'это', seed=1

@@ -55,8 +55,10 @@ EDGES = {
     'fast_words tokenization subwords processor numericalization lm_dataloader '
     'losses awd_lstm '
     'precision checkpoint training language_model model_folder',
+    'reader_features': 'core texts rules processor awd_lstm language_model pretraining causal_models '
+    'causal_classifier',
     'text_classifier': 'core texts rules processor awd_lstm training language_model generation ulmfit '
-    'model_folder pretraining',
+    'model_folder pretraining reader_features causal_models causal_classifier',
     'causal_models': 'core fetch corpora gpt2',
     'causal_generation': 'core sampling causal_models gpt2',
     'causal_training': 'core losses gpt2 precision training causal_models',

@@ -1,0 +1,512 @@
+"""The text classifier as an estimator: the manners of scikit-learn, labels in their own type, probabilities
+that say how often they are right, rows that cannot be judged, threads and forks, folders.
+"""
+
+import dataclasses
+import io
+import json
+import multiprocessing
+import pickle
+import random
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.linear_model import LogisticRegression
+
+from nlpdeep.awd_lstm import language_model
+from nlpdeep.causal_classifier import CausalClassifier, CausalClassifierConfig
+from nlpdeep.causal_models import save_pretrained, train_tiny
+from nlpdeep.core import InputError
+from nlpdeep.language_model import ULMFiTConfig
+from nlpdeep.pretraining import save_lm
+from nlpdeep.processor import TextProcessor, tokenize
+from nlpdeep.reader_features import ReaderFeatures, open_reader, reader_kind
+from nlpdeep.text_classifier import TextClassifier, temper
+from nlpdeep.texts import evaluate_classes, normalize_text
+
+TINY = ULMFiTConfig(
+    max_vocab=400, min_freq=1, emb_sz=12, n_hid=16, lm_epochs=1, epochs=2, lm_bs=4, seq_len=12, bs=16,
+    lr=3e-2, lr_all=3e-2,
+)  # fmt: skip
+TINY_CAUSAL = CausalClassifierConfig(lm_epochs=0, epochs=2, free=1, groups=1, bs=8, long='cut')
+
+
+@pytest.fixture(scope='module')
+def texts():
+    rng = np.random.default_rng(0)
+    extra = 'story actors music camera ending dialogue colours scenes'.split()
+    films = ('a dull and endless film', 'a warm and funny film')
+    x = [f'{films[k % 2]} with {rng.choice(extra)} and {rng.choice(extra)}' for k in range(80)]
+    return x, [k % 2 for k in range(80)]
+
+
+@pytest.fixture(scope='module')
+def reader(tmp_path_factory, texts):
+    "A folder with a tiny AWD-LSTM that knows the words of the texts."
+    words = TextProcessor.build(tokenize(texts[0]), 400, 1)
+    torch.manual_seed(0)
+    sizes = ULMFiTConfig(emb_sz=12, n_hid=16, n_layers=2)
+    where = tmp_path_factory.mktemp('reader')
+    save_lm(where, language_model(sizes.encoder(len(words))), words)
+    return str(where)
+
+
+@pytest.fixture(scope='module')
+def tiny_causal(texts):
+    return train_tiny(texts[0], steps=20)
+
+
+@pytest.fixture(scope='module')
+def models(texts, reader, tiny_causal):
+    "One fitted model of each kind."
+    return dict(
+        finetuned=TextClassifier(TINY).fit(*texts),
+        asked=TextClassifier(base=reader).fit(*texts),
+        causal=TextClassifier(base=tiny_causal, question=' it was').fit(*texts),
+        causal_finetuned=TextClassifier(TINY_CAUSAL, base=tiny_causal).fit(*texts),
+    )
+
+
+KINDS = ('finetuned', 'asked', 'causal', 'causal_finetuned')
+
+
+def test_parameters_are_only_kept():
+    c = TextClassifier(base='en', how='ask', lr=0.1, random_state=3)
+    assert vars(c).keys() == c.get_params().keys() and c.get_params()['lr'] == 0.1
+    twin = clone(c).set_params(lr=0.2)
+    assert twin.lr == 0.2 and twin.base == 'en' and c.lr == 0.1 and c.classes == []
+    nonsense = TextClassifier(how='no such way', lr='x')  # refused by fit, not here
+    assert clone(nonsense).how == 'no such way'
+    assert ReaderFeatures(base=3).get_params()['base'] == 3
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_labels_keep_their_type(models, texts, kind):
+    c = models[kind]
+    assert c.classes_.tolist() == [0, 1] and c.classes == [0, 1]
+    said = c.predict(texts[0])
+    assert said.dtype == np.array(texts[1]).dtype and accuracy_score(texts[1], said) == c.score(*texts)
+    assert abs(c.predict_proba(texts[0]).sum(1) - 1).max() < 1e-5
+    assert c.how_ == ('finetune' if 'finetuned' in kind else 'ask')
+
+
+@pytest.mark.parametrize(
+    'labels, classes',
+    [
+        (['b', 'a'] * 40, ['a', 'b']),
+        ([10, 9] * 40, [9, 10]),
+        ([True, False] * 40, [False, True]),
+        (np.array([2, 1] * 40, dtype=np.int8), [1, 2]),
+        (pd.Series([1.0, 0.0] * 39 + [np.nan, 0.0]), [0, 1]),
+        (pd.Series(['x', 'y'] * 40, dtype='category'), ['x', 'y']),
+    ],
+)
+def test_classes_are_sorted_in_their_own_type(texts, reader, labels, classes):
+    c = TextClassifier(base=reader).fit(texts[0], labels)
+    assert c.classes == classes and [type(o) for o in c.classes] == [type(o) for o in classes]
+
+
+def test_scikit_learn_uses_it(texts, reader):
+    c = TextClassifier(base=reader)
+    assert cross_val_score(c, *texts, cv=3).min() > 0.9
+    assert cross_val_score(c, np.array(texts[0]), texts[1], cv=2, scoring='f1').min() > 0.9
+    search = GridSearchCV(c, dict(max_len=[1, 20]), cv=2).fit(*texts)
+    assert search.best_params_ == dict(max_len=20) and search.score(*texts) > 0.9
+    lower = FunctionTransformer(lambda x: [t.lower() for t in x])
+    assert make_pipeline(lower, c).fit(*texts).predict(texts[0][:2]).tolist() == [0, 1]
+    probe = make_pipeline(ReaderFeatures(base=reader), StandardScaler(), LogisticRegression())
+    assert cross_val_score(probe, *texts, cv=2).min() > 0.9
+
+
+@pytest.mark.parametrize('kind', ['finetuned', 'asked'])
+def test_random_states(texts, reader, kind):
+    def fit(seed):
+        quick = dataclasses.replace(TINY, epochs=1, lm_epochs=0)
+        c = TextClassifier(quick) if kind == 'finetuned' else TextClassifier(base=reader)
+        return c.set_params(random_state=seed).fit(*texts).predict_proba(texts[0][:5])
+
+    seen = set()
+    for s in (1, 2):
+        random.seed(s)
+        np.random.seed(s)
+        torch.manual_seed(s)
+        fit(0)
+        seen.add((random.random(), np.random.rand(), torch.rand(1).item()))
+    assert len(seen) == 2
+    assert np.array_equal(fit(0), fit(0)) and np.array_equal(
+        fit(np.random.RandomState(5)), fit(np.random.RandomState(5))
+    )
+    if kind == 'finetuned':
+        assert not np.array_equal(fit(0), fit(1))
+    with pytest.raises(InputError, match='random_state'):
+        fit('0')
+
+
+def test_the_dial_is_not_read(texts, monkeypatch):
+    def plan():
+        return TextClassifier()._plan(10_000, False)[-1]
+
+    before = plan()
+    monkeypatch.setenv('NLPDEEP_SIZE', 'full')
+    assert plan() == before
+
+
+def test_auto_says_why(texts, reader):
+    def plan(n, several=False, **kw):
+        return TextClassifier(**kw)._plan(n, several)[2:4]
+
+    assert plan(100)[0] == 'ask' and '100 labels' in plan(100)[1]
+    assert plan(5000)[0] == 'finetune' and 'chapter 10' in plan(5000)[1]
+    assert plan(100, epochs=2) == ('finetune', 'settings of fine-tuning were given')
+    assert plan(100, base='')[0] == plan(100, lang='de')[0] == plan(100, cfg=TINY)[0] == 'finetune'
+    assert plan(5000, base='smollm2')[0] == plan(5000, several=True)[0] == 'ask'
+    said = []
+    TextClassifier(base=reader, say=said.append).fit(*texts)
+    assert 'asking' in said[0] and '80 labels' in said[0]
+    for kw, words in (
+        (dict(base='', how='ask'), 'needs a reader'),
+        (dict(how='ask', lr=0.1), 'lr belong'),
+        (dict(cfg='smollm2'), 'base='),
+        (dict(cfg=TINY_CAUSAL), 'ULMFiTConfig'),
+        (dict(cfg=TINY, base='smollm2'), 'CausalClassifierConfig'),
+        (dict(base='smollm2', how='finetune', chunk=3), 'chunk'),
+        (dict(base=7), 'base takes'),
+    ):
+        with pytest.raises(InputError, match=words):
+            plan(100, **kw)
+
+
+def test_the_table_behind_auto():
+    "`ASK_UP_TO` is where chapter 10's records say that fine-tuning catches up."
+    from nlpdeep.records import results
+    from nlpdeep.text_classifier import ASK_UP_TO
+
+    def mean(arm, labels):
+        runs = [
+            o
+            for o in results('ulmfit_labels')
+            if (o['config']['arm'], o['config']['labels']) == (arm, labels)
+        ]
+        return np.mean([o['metrics']['valid'] for o in runs])
+
+    assert mean('asked', '500') > mean('pretrained', '500') + 0.02
+    assert abs(mean('asked', str(ASK_UP_TO)) - mean('pretrained', str(ASK_UP_TO))) < 0.01
+    assert mean('asked', 'all') < mean('pretrained', 'all') - 0.02
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_saved_and_loaded(models, texts, kind, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    c = models[kind]
+    c.save('~/model')
+    twin = TextClassifier.load('~/model')
+    assert (tmp_path / 'model' / 'config.json').is_file()
+    assert np.allclose(twin.predict_proba(texts[0]), c.predict_proba(texts[0]), atol=1e-6)
+    assert twin.predict(texts[0][:3]).tolist() == c.predict(texts[0][:3]).tolist()
+    assert twin.temperature_ == c.temperature_ and twin.normalize and twin.how_ == c.how_
+    twin.save(tmp_path / 'again')
+    assert np.allclose(
+        TextClassifier.load(tmp_path / 'again').predict_proba(texts[0][:3]),
+        c.predict_proba(texts[0][:3]),
+        atol=1e-6,
+    )
+
+
+def test_a_folder_of_before_is_read(models, texts, tmp_path):
+    "Without temperature and Unicode's forms, as it was saved."
+    from nlpdeep.model_folder import config_checksum
+
+    d = models['finetuned'].save(tmp_path / 'm')
+    cfg = json.loads((d / 'config.json').read_text())
+    for k in ('how', 'temperature', 'normalize', 'unknown', 'form'):
+        del cfg[k]
+    (d / 'config.json').write_text(json.dumps(dict(cfg, checksum=config_checksum(cfg))))
+    old = TextClassifier.load(d)
+    assert not old.normalize and old.temperature_ == 1 and old.classes == [0, 1]
+    new = models['finetuned']
+    assert np.allclose(
+        temper(old.predict_proba(texts[0]), new.temperature_), new.predict_proba(texts[0]), atol=1e-5
+    )
+
+
+def test_weights_that_are_no_numbers_are_refused(texts, tmp_path):
+    c = TextClassifier(TINY).fit(*texts)
+    with torch.no_grad():
+        c.model.head.layers[2].weight[0] = torch.nan
+    with pytest.raises(InputError, match='not finite'):
+        c.predict(['a film'])
+    c.save(tmp_path / 'm')
+    with pytest.raises(InputError, match='not finite'):
+        TextClassifier.load(tmp_path / 'm')
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_pickles(models, texts, kind):
+    c = models[kind]
+    with io.BytesIO() as f:
+        joblib.dump(c, f)
+        f.seek(0)
+        twin = joblib.load(f)
+    assert np.allclose(twin.predict_proba(texts[0][:9]), c.predict_proba(texts[0][:9]), atol=1e-6)
+    assert pickle.loads(pickle.dumps(TextClassifier(say=print))).say is print
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_threads_say_the_same(models, texts, kind):
+    c = models[kind]
+    some = [texts[0][k : k + 5] for k in range(0, 40, 5)]
+    alone = [c.predict_proba(o) for o in some]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(np.array_equal(a, b) for a, b in zip(alone, pool.map(c.predict_proba, some)))
+
+
+def test_threads_write_the_same(models):
+    c = models['finetuned']
+    prompts = ['a warm', 'a dull', 'film', 'with', 'and', 'endless', 'music', 'a']
+
+    def write(p):
+        return c.generate(p, n_words=8, temperature=0)
+
+    alone = [write(p) for p in prompts]
+    with ThreadPoolExecutor(8) as pool:
+        assert alone == list(pool.map(write, prompts))
+
+
+def _answer(q, c, x):
+    q.put(c.predict(x).tolist())
+
+
+@pytest.mark.skipif('fork' not in multiprocessing.get_all_start_methods(), reason='no fork on this system')
+@pytest.mark.parametrize('kind', ['finetuned', 'asked'])
+def test_after_a_fork(models, texts, kind):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        c = models[kind]
+        said = c.predict(texts[0]).tolist()
+        ctx = multiprocessing.get_context('fork')
+        q = ctx.Queue()
+        p = ctx.Process(target=_answer, args=(q, c, texts[0]))
+        p.start()
+        assert q.get(timeout=60) == said
+        p.join()
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_rows_that_cannot_be_judged(models, kind):
+    c, rows = models[kind], ['a warm film', '', None, 'a dull film']
+    with pytest.raises(InputError, match='missing in row 2'):
+        c.predict(rows)
+    assert len(c.predict(rows, unknown='guess')) == 4
+    assert [o is None for o in c.predict(rows, unknown='skip')] == [False, True, True, False]
+    assert np.isnan(c.predict_proba(rows, unknown='skip')[1]).all()
+    assert c.predict([]).tolist() == [] and c.predict_proba([]).shape == (0, 2)
+    with pytest.raises(InputError, match="'skip'"):
+        c.predict(rows, unknown='perhaps')
+    with pytest.raises(InputError, match='put it into a list'):
+        c.predict('a film')
+
+
+def test_texts_come_in_many_forms(models, texts):
+    c = models['asked']
+    x = texts[0][:4]
+    said = c.predict(x).tolist()
+    df = pd.DataFrame(dict(text=x, year=range(4)))
+    for form in (tuple(x), (o for o in x), np.array(x), np.array(x)[:, None], df.text, df, df[['text']]):
+        assert c.predict(form).tolist() == said
+    with pytest.raises(InputError, match="no column 'text'"):
+        c.predict(df.rename(columns=dict(text='review')))
+
+
+def test_fit_takes_valid_as_a_frame(texts, reader):
+    x, y = texts
+    df = pd.DataFrame(dict(text=x, label=y))
+    a = TextClassifier(base=reader).fit(x[:60], y[:60], valid=df[60:])
+    b = TextClassifier(base=reader).fit(x[:60], y[:60], valid=(x[60:], y[60:]))
+    assert np.array_equal(a.predict_proba(x), b.predict_proba(x)) and a.info['texts']['valid'] == 20
+    c = TextClassifier(base=reader).fit(
+        df.assign(part=['train'] * 50 + ['test'] * 30, label=[*y[:50], *[None] * 30])
+    )
+    assert (
+        c.info['texts']['train'] + c.info['texts']['valid'] == 50
+    )  # a test part without labels, as contests have
+    with pytest.raises(InputError, match='valid takes'):
+        TextClassifier(base=reader).fit(x, y, valid=[1, 2, 3])
+
+
+def test_an_interrupted_fit_changes_nothing(texts, reader):
+    c = TextClassifier(TINY).fit(*texts)
+    before = c.predict_proba(texts[0][:3])
+
+    def stop(line):
+        if line == 'classifier':
+            raise KeyboardInterrupt
+
+    c.say = stop
+    with pytest.raises(KeyboardInterrupt):
+        c.fit(texts[0], ['politics', 'sport'] * 40)
+    assert c.classes == [0, 1] and np.array_equal(c.predict_proba(texts[0][:3]), before)
+
+
+# -- several labels
+
+
+def test_several_labels(texts, reader, tmp_path):
+    x = texts[0]
+    lists = [['warm'] * (k % 2) + ['music'] * ('music' in t) for k, t in enumerate(x)]
+    c = TextClassifier(base=reader).fit(x, lists)
+    assert (
+        c.classes == ['music', 'warm']
+        and np.mean([a == b for a, b in zip(c.predict(x), map(sorted, lists))]) > 0.9
+    )
+    table = np.array([[int('music' in o), int('warm' in o)] for o in lists])
+    d = TextClassifier(base=reader).fit(x, table)
+    assert d.classes == [0, 1] and (d.predict(x) == table).mean() > 0.9 and d.score(x, table) > 0.9
+    assert np.allclose(c.predict_proba(x), d.predict_proba(x), atol=1e-5)
+    e = c.evaluate(x, lists)
+    assert e['confusion'] is None and set(e['per_class']) == {'music', 'warm'} and e['f1'] > 0.9
+    assert c.predict_proba(x).sum(1).max() > 1.2  # not shares of one whole
+    twin = TextClassifier.load(c.save(tmp_path / 'm'))
+    assert twin.predict(x[:4]) == c.predict(x[:4])
+    named = TextClassifier(base=reader).fit(x, pd.DataFrame(table, columns=['m', 'w']))
+    assert named.classes == ['m', 'w'] and len(c.explain(x[0])) == len(x[0].split())
+    with pytest.raises(InputError, match='lukewarm'):
+        c.evaluate(x[:1], [['lukewarm']])
+    with pytest.raises(InputError, match='0 and 1'):
+        TextClassifier(base=reader).fit(x, table * 3)
+    with pytest.raises(InputError, match='several labels'):
+        TextClassifier(TINY, how='finetune').fit(x, lists)
+
+
+# -- probabilities
+
+
+def test_a_rare_class_is_found(reader):
+    rng = np.random.default_rng(1)
+    extra = 'story actors music camera ending dialogue colours scenes'.split()
+
+    def draw(n, kind):
+        some = [[rng.choice(extra) for _ in range(4)] for _ in range(n)]
+        word = dict(rare='warm', common='dull')[kind]
+        return [' '.join(o + [word] if rng.random() < 0.6 else o) for o in some]
+
+    x, y = draw(200, 'common') + draw(12, 'rare'), ['common'] * 200 + ['rare'] * 12
+    test = draw(100, 'common') + draw(100, 'rare')
+    truth = ['common'] * 100 + ['rare'] * 100
+
+    def recall(weight):
+        c = TextClassifier(base=reader, class_weight=weight).fit(x, y)
+        return c.evaluate(test, truth)['per_class']['rare']['recall']
+
+    assert recall('auto') == recall('balanced') > recall(None) + 0.1
+    with pytest.raises(InputError, match='class_weight'):
+        recall('heavy')
+    with pytest.raises(InputError, match='class_weight'):
+        recall(dict(other=2.0))
+
+
+def test_class_weights_reach_fine_tuning(texts):
+    def share(weight):
+        c = TextClassifier(TINY, class_weight=weight, calibrate=False).fit(*texts)
+        return c.predict_proba(['film with music'], 'guess')[0, 1]
+
+    assert share({0: 1.0, 1: 20.0}) > share(None) > share({0: 20.0, 1: 1.0})
+
+
+def test_the_best_epoch_is_kept(texts):
+    x, y = texts
+    noise = (
+        np.random.default_rng(0).integers(0, 2, 80).tolist()
+    )  # nothing to learn: every epoch makes it worse
+    held = (x[:60], noise[20:80])
+    c = TextClassifier(dataclasses.replace(TINY, epochs=6)).fit(x, noise, valid=held)
+    h = c.history['classifier']
+    every = [v for _, v in h['valid'] + h['later']['valid']]
+    assert h['valid'][-1][1] == min(every) and len(every) == len(h['accuracy'] + h['later']['accuracy'])
+    said = []
+    stopped = TextClassifier(dataclasses.replace(TINY, epochs=1, n_layers=3), patience=1, say=said.append)
+    stopped.fit(x, noise, valid=held)
+    assert len(stopped.history['classifier']['later']['valid']) >= 1
+
+
+def test_calibration_changes_no_verdict(texts, reader):
+    raw = TextClassifier(base=reader, calibrate=False).fit(*texts)
+    warm = TextClassifier(base=reader).fit(*texts)
+    assert raw.temperature_ == 1 != warm.temperature_
+    assert (raw.predict(texts[0]) == warm.predict(texts[0])).all()
+
+
+def test_evaluate_is_one_function(models, texts, tiny_causal):
+    e = models['asked'].evaluate(*texts)
+    assert e['accuracy'] == models['asked'].score(*texts) and set(e['per_class']) == {0, 1}
+    c = CausalClassifier(tiny_causal, TINY_CAUSAL).fit(*texts)
+    p = c.predict_proba(texts[0])
+    ours, again = c.evaluate(*texts), evaluate_classes(texts[1], p, [0, 1])
+    assert (ours['confusion'] == again['confusion']).all() and ours['f1'] == again['f1']
+
+
+# -- text as users type it
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_unicode_forms_change_nothing(models, kind):
+    plain = 'a warm and funny film with music'
+    odd = '\ufeff' + plain.replace(' ', '\u00a0').replace('film', 'fi\u200blm')
+    c = models[kind]
+    assert np.array_equal(c.predict_proba([plain]), c.predict_proba([odd]))
+    assert normalize_text('e\u0301') == 'é' and normalize_text('İ') == 'İ'
+
+
+def test_unknown_words_warn(texts, reader):
+    chinese = [
+        '这部电影非常好看我很喜欢' + str(k) if k % 2 else '太糟糕了浪费时间' + str(k) for k in range(40)
+    ]
+    for c in (TextClassifier(dataclasses.replace(TINY, min_freq=2)), TextClassifier(base=reader)):
+        with pytest.warns(UserWarning, match='unknown to the model'):
+            c.fit(chinese, [0, 1] * 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        TextClassifier(base=reader).fit(*texts)
+
+
+# -- readers
+
+
+def test_reader_kinds(reader, tiny_causal, tmp_path):
+    assert (
+        reader_kind(reader) == 'lstm' and reader_kind(tiny_causal) == 'causal' and reader_kind('') == 'none'
+    )
+    folder = save_pretrained(tiny_causal, tmp_path / 'gpt')
+    assert reader_kind(str(folder)) == 'causal'
+    a = open_reader(str(folder)).features(['one two'])
+    assert np.allclose(a, open_reader(tiny_causal).features(['one two']), atol=1e-5)
+
+
+def test_reading_alone_or_together(reader, tiny_causal, texts):
+    for base in (reader, tiny_causal):
+        for long in ('end', 'pieces'):
+            r = open_reader(base, max_len=6, long=long)
+            x = [*texts[0][:5], 'film ' * 40, 'x']
+            together = r.features(x)
+            assert all(np.allclose(together[k], r.features([t])[0], atol=1e-4) for k, t in enumerate(x))
+
+
+def test_explain_names_the_word(models):
+    for kind in ('finetuned', 'asked', 'causal'):
+        e = models[kind].explain('a warm and funny film with music', label=1)
+        assert len(e) == 7 and e.label == '1'
+    asked = dict(models['asked'].explain('a warm and funny film with music', label=1))
+    assert max(asked, key=asked.get) in ('warm', 'funny')
+    assert len(models['asked'].explain('warm film ' * 500)) <= 40
