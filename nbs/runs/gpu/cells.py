@@ -47,7 +47,7 @@ def plain(cell) -> str:
     return '\n'.join(out)
 
 
-def run(stem: str, small: bool) -> str:
+def run(stem: str, small: bool, go_on: bool = False) -> str:
     nb = json.loads((NBS / f'{stem}.ipynb').read_text(encoding='utf-8'))
     module = types.ModuleType('__main__')
     sys.modules['__main__'] = module
@@ -55,6 +55,7 @@ def run(stem: str, small: bool) -> str:
     names['display'] = lambda *a, **k: None
     begin = time.monotonic()
     done = flags = 0
+    failed = []
     for k, cell in enumerate(nb['cells']):
         text = plain(cell) if cell['cell_type'] == 'code' else ''
         skip = '#| slow' in text or '#| eval: false' in text or '#| default_exp' in text
@@ -69,23 +70,28 @@ def run(stem: str, small: bool) -> str:
             done += 1
         except BaseException:
             traceback.print_exc()
-            return f'failed in cell {k} ({cell["id"]}) after {done} cells'
+            failed.append(f'{k} ({cell["id"]})')
+            if not go_on:
+                break
         finally:
             plt.close('all')
+    if failed:
+        return f'{done} cells ran; failed: {", ".join(failed)}'
     return f'{done} cells, {time.monotonic() - begin:.0f} s'
 
 
 if __name__ == '__main__':
     a = argparse.ArgumentParser()
     a.add_argument('notebooks', nargs='+')
-    a.add_argument('--small', action='store_true')
+    a.add_argument('--small', action='store_true', help='the first ten cells')
+    a.add_argument('--go-on', action='store_true', help='past a cell that fails')
     a = a.parse_args()
     stand_in()
     os.chdir(NBS)
     outcome = {}
     for stem in a.notebooks:
         print(f'===== {stem}', flush=True)
-        outcome[stem] = run(stem, a.small)
+        outcome[stem] = run(stem, a.small, a.go_on)
     for stem, what in outcome.items():
         print(f'{stem}: {what}', flush=True)
     sys.exit(any('failed' in o for o in outcome.values()))
