@@ -17,7 +17,7 @@ from .awd_lstm import language_model
 from .core import InputError, device, set_seed
 from .generation import generate
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, unigram_perplexity
-from .model_folder import load_folder, save_folder
+from .model_folder import load_folder, read_settings, save_folder
 from .pretraining import SampledSoftmaxLoss, load_matched, pretrained
 from .processor import UNK_ID, TextProcessor, tokenize
 from .rules import SPECIAL_TOKENS
@@ -201,7 +201,7 @@ class TextClassifier:
                 f'{path} holds a language model, not a classifier: `load_lm` reads it, and '
                 f'`base={str(path)!r}` begins with it'
             )
-        self = cls(ULMFiTConfig(**cfg['settings']), say)
+        self = cls(read_settings(ULMFiTConfig, cfg['settings'], path), say)
         self.words, self.classes, self.info = words, cfg['classes'], cfg['info']
         self.lm = language_model(self.cfg.encoder(len(words)))
         self.model = Classifier(

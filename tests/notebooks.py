@@ -167,6 +167,17 @@ def save(path) -> float:
     return time.time() - t
 
 
+# what a notebook does where nlpdeep is missing; a clone's folder of that name is not the package
+GUARD = [
+    '    import sys',
+    '',
+    "    sys.modules.pop('nlpdeep', None)  # a folder of that name is not the package",
+]
+OLD_GUARD = re.compile(
+    r'("    import nlpdeep)(\\n",(\s+)"except ImportError:\\n",\s+"    %pip install[^\n]*)'
+)
+
+
 def linked(text: str, name: str) -> str:
     """`text` with its badge and install lines made from the repository's address; `name` is the notebook's
     path under nbs/.
@@ -181,6 +192,9 @@ def linked(text: str, name: str) -> str:
         text,
     )
     text = re.sub(r'git\+https://github\.com/[\w.-]+/[\w.-]+', f'git+{repo}', text)
+    text = OLD_GUARD.sub(
+        lambda m: f'{m[1]}.notebook{m[2]}' + ''.join(f'{m[3]}"{o}\\n",' for o in GUARD), text
+    )
     return re.sub(r'https://github\.com/[\w.-]+/[\w.-]+?(?=/(?:actions|issues|blob|tree)\b)', repo, text)
 
 
