@@ -165,6 +165,8 @@ class WeightDropout(_RawWeights):
                 f'this layer takes (bs, seq, {m.input_size}) if it is batch first; this is {tuple(x.shape)}'
             )
         want = (m.num_layers * (1 + m.bidirectional), x.shape[0 if m.batch_first else 1], m.hidden_size)
+        if m.mode == 'LSTM' and not (isinstance(hx, (tuple, list)) and len(hx) == 2):
+            raise InputError('the state of an LSTM is a pair (h, c)')
         for h in hx if m.mode == 'LSTM' else (hx,):
             if tuple(h.shape) != want:
                 raise InputError(f'the state must be (layers, bs, hid) = {want}; this is {tuple(h.shape)}')
@@ -220,6 +222,11 @@ class AWDLSTMConfig:
         )
 
 # %% ../nbs/07c_encoder.ipynb #eeab92af
+def _usable(h):
+    "A state that was kept under `torch.inference_mode` cannot be trained on: a copy of it can."
+    return h.clone() if h.is_inference() and not torch.is_inference_mode_enabled() else h
+
+
 class _KeepsState(nn.Module):
     """A stack of one-layer LSTMs (`rnns`, each a `WeightDropout`) with dropouts between them (`hidden_dps`),
     and its state.
@@ -253,7 +260,7 @@ class _KeepsState(nn.Module):
         self._fit_state(x.shape[0])
         state = []
         for l, (rnn, dp) in enumerate(zip(self.rnns, self.hidden_dps)):
-            x, h = rnn(x, tuple(o.to(x) for o in self.hidden[l]))
+            x, h = rnn(x, tuple(_usable(o).to(x) for o in self.hidden[l]))
             state.append(tuple(o.detach() for o in h))
             if l < len(self.rnns) - 1:
                 x = dp(x)

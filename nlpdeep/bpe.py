@@ -115,6 +115,13 @@ class BPETokenizer:
             t: i
             for i, t in enumerate([*sorted(byte_chars().values()), *map(''.join, self.merges), *self.special])
         }
+        lost = [t for t in self.special if t not in self.vocab]
+        if lost:
+            raise InputError(
+                f'the special token {lost[0]!r} is not in the vocabulary: leave it out of '
+                f'`special`, or give a '
+                f'vocabulary that has it'
+            )
         missing = [t for t in [*map(''.join, self.merges), *byte_chars().values()] if t not in self.vocab]
         if missing:
             raise InputError(
@@ -158,25 +165,46 @@ class BPETokenizer:
             raise InputError(f'id {unknown[0]} is not in the vocabulary of {len(self.ids)}')
         back = {c: b for b, c in byte_chars().items()}
         parts = (
-            t.encode() if t in self.special else bytes(back[c] for c in t)
+            t.encode() if t in self.special or not back.keys() >= set(t) else bytes(back[c] for c in t)
             for t in (self.ids[int(i)] for i in ids)
         )
         return b''.join(parts).decode(errors='replace')
 
 # %% ../nbs/02e_bpe.ipynb #8626477a
 def _from_files(cls, vocab, merges, **kwargs):
-    "From files as GPT-2 has them: vocab.json and merges.txt."
+    """From files as GPT-2 has them: vocab.json and merges.txt. `special` (default): those of the
+    added_tokens.json
+    beside them, where there is one, else the end of text.
+    """
     lines = _read(merges, 'utf8').split('\n')
     pairs = [tuple(o.split(' ')) for o in lines if o and not o.startswith('#version')]
     bad = [i for i, o in enumerate(pairs) if len(o) != 2]
     if bad:
         raise InputError(f'{merges} holds something else than pairs: {" ".join(pairs[bad[0]])!r}')
-    return cls(pairs, json.loads(_read(vocab, 'utf8')), **kwargs)
+    ids, added = _ids(vocab), Path(vocab).with_name('added_tokens.json')
+    if added.is_file():
+        more = _ids(added)
+        ids |= more
+        kwargs.setdefault('special', sorted(more, key=more.get))
+    kwargs.setdefault('special', [END_OF_TEXT] * (END_OF_TEXT in ids))
+    return cls(pairs, ids, **kwargs)
+
+
+def _ids(file) -> dict:
+    "Tokens and their ids, from a JSON file."
+    try:
+        ids = json.loads(_read(file, 'utf8'))
+        if not isinstance(ids, dict) or any(type(i) is not int for i in ids.values()):
+            raise ValueError('it is no table of tokens and ids')
+    except (ValueError, RecursionError) as e:
+        raise InputError(f'{file} is no vocabulary ({e}): copy it again') from None
+    return ids
 
 
 def _save(self, folder):
-    "Write vocab.json and merges.txt into `folder`."
+    "Write vocab.json, merges.txt and added_tokens.json (the special ones) into `folder`."
     write_json(Path(folder) / 'vocab.json', self.vocab)
+    write_json(Path(folder) / 'added_tokens.json', {t: self.vocab[t] for t in self.special})
     with atomic(Path(folder) / 'merges.txt') as p:
         p.write_text('#version: 0.2\n' + ''.join(f'{a} {b}\n' for a, b in self.merges), encoding='utf8')
 

@@ -5,6 +5,7 @@
 # %% ../nbs/12a_causal_classifier.ipynb #917531e5
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import hashlib
@@ -29,7 +30,7 @@ from nlpdeep.causal_models import (
     start_token,
 )
 from .causal_training import causal_learner, matmul_precision
-from .core import InputError, atomic, device, recover, set_seed, versions
+from .core import InputError, atomic, device, own_randomness, reading_copy, recover, set_seed, versions
 from .gpt2 import GPT2
 from .language_model import ProgressLog, run_one_cycle
 from .lm_dataloader import LMDataLoader, SortedDataLoader
@@ -42,6 +43,8 @@ from nlpdeep.model_folder import (
     file_sha256,
     model_files,
     read_config,
+    read_settings,
+    read_weights,
 )
 from .schedules import layer_rates
 from .texts import as_frame, check_labels, check_texts, evaluate_classes, name_rows, pair_up
@@ -144,54 +147,118 @@ def last_real(h, n):
     return h[torch.arange(len(h), device=h.device), n - 1]
 
 # %% ../nbs/12a_causal_classifier.ipynb #1b1e9ed6
+def _stack(model):
+    "Of a model of transformers: the module that runs the blocks, and the name under which it keeps them."
+    base = model.base_model
+    for m in (base, getattr(base, 'decoder', None)):
+        for name in ('layers', 'h'):
+            if isinstance(getattr(m, name, None), nn.ModuleList):
+                return m, name
+    raise InputError(
+        f'{type(model).__name__} is built in a way that is not known here: GPT-2 and '
+        f'decoders whose blocks are '
+        f'called layers or h (Llama, Qwen, Mistral, Gemma, GPT-NeoX, OPT, Granite, ...) work'
+    )
+
+
 def layers_of(model) -> nn.ModuleList:
     "The blocks of a causal model, from the bottom up."
-    if isinstance(model, GPT2):
-        return model.h
-    base = model.base_model
-    if not (
-        hasattr(base, 'layers')
-        and hasattr(base, 'rotary_emb')
-        and hasattr(base, 'norm')
-        and hasattr(base, 'embed_tokens')
-    ):
-        raise InputError(
-            f'{type(model).__name__} is built in a way that is not known here: GPT-2 and models of the '
-            f'Llama family (SmolLM2, Qwen, Mistral) work'
-        )
-    return base.layers
+    return model.h if isinstance(model, GPT2) else getattr(*_stack(model))
+
+
+class _Reached(Exception):
+    "The forward pass has come as far as it was to go; `x` is what it has made."
+
+    def __init__(self, x):
+        self.x = x
+
+
+def _with(block, before=None, after=None):
+    "The same block with another `before(x) -> x` in front, and `after(x)` behind it; the block itself stays."
+    new = object.__new__(type(block))
+    new.__dict__.update(block.__dict__)
+    run = new.forward
+
+    def forward(*args, **kw):
+        x, rest = (args[0], args[1:]) if args else (kw.pop('hidden_states'), ())
+        out = run(x if before is None else before(x), *rest, **kw)
+        if after is not None:
+            after(out[0] if isinstance(out, tuple) else out)
+        return out
+
+    new.__dict__['forward'] = forward
+    return new
+
+
+def _skipped(block):
+    "A block that hands on what it gets."
+    new = _with(block)
+    new.__dict__['forward'] = lambda *args, **kw: (args[0] if args else kw['hidden_states'],)
+    return new
+
+
+def _run_stack(model, blocks, **inputs):
+    """Run the model of transformers with `blocks` in the place of its own, until one of them has
+    `_Reached` the
+    end. Masks, positions and scales are its own business, whatever its attention.
+    """
+    base, (stack, name) = model.base_model, _stack(model)
+
+    def view(m):
+        if m is not stack and m is not base:
+            return m
+        new = object.__new__(type(m))
+        new.__dict__.update(m.__dict__)
+        own = {
+            k: nn.ModuleList(blocks) if m is stack and k == name else view(o) for k, o in m._modules.items()
+        }
+        new.__dict__['_modules'] = own
+        return new
+
+    try:
+        view(base)(use_cache=False, **inputs)
+    except _Reached as e:
+        return e.x
+    raise AssertionError('the blocks were not run')
+
+
+def _stop(x):
+    raise _Reached(x)
 
 
 def embed_ids(model, ids):
     "ids (bs, seq) -> what the first block reads (bs, seq, emb)."
-    if not isinstance(model, GPT2):
-        return model.base_model.embed_tokens(ids)
-    return model.drop(model.wte(ids) + model.wpe(torch.arange(ids.shape[1], device=ids.device)))
+    if isinstance(model, GPT2):
+        return model.drop(model.wte(ids) + model.wpe(torch.arange(ids.shape[1], device=ids.device)))
+    first, *rest = layers_of(model)
+    return _run_stack(model, [_with(first, before=_stop), *rest], input_ids=ids)
 
 
 def run_layers(model, x, first: int = 0, last: int | None = None):
     "x (bs, seq, emb) through blocks `first` to `last` (not included)."
-    some = layers_of(model)[first:last]
+    blocks = list(layers_of(model))
+    n = len(blocks[first:last])
+    if not n:
+        return x
     if isinstance(model, GPT2):
-        kw = {}
-    else:
-        at = torch.arange(x.shape[1], device=x.device)[None]
-        kw = dict(
-            attention_mask=None,
-            position_ids=at,
-            position_embeddings=model.base_model.rotary_emb(x, position_ids=at),
-            use_cache=False,
-        )
-    for b in some:
-        x = b(x, **kw)
-        if isinstance(x, tuple):
-            x = x[0]
-    return x
+        for b in blocks[first:last]:
+            x = b(x)
+        return x
+    end = first + n - 1
+    blocks[:first] = map(_skipped, blocks[:first])
+    blocks[end] = _with(blocks[end], after=_stop)
+    blocks[first] = _with(blocks[first], before=lambda _: x)
+    return _run_stack(model, blocks, input_ids=torch.zeros(x.shape[:2], dtype=torch.long, device=x.device))
 
 
 def last_norm(model) -> nn.Module:
-    "The norm after the last block."
-    return model.ln_f if isinstance(model, GPT2) else model.base_model.norm
+    "What stands between the last block and the head: a norm, and in some models a projection."
+    if isinstance(model, GPT2):
+        return model.ln_f
+    stack, _ = _stack(model)
+    names = ('norm', 'final_layer_norm', 'final_layernorm', 'ln_f', 'project_out')
+    found = [m for m in (getattr(stack, n, None) for n in names) if m is not None]
+    return found[0] if len(found) == 1 else nn.Sequential(*found)
 
 # %% ../nbs/12a_causal_classifier.ipynb #3454cbc5
 class FrozenCache:
@@ -222,6 +289,24 @@ class FrozenCache:
         return nn.utils.rnn.pad_sequence([self.kept[k] for k in keys], batch_first=True)
 
 # %% ../nbs/12a_causal_classifier.ipynb #9913cdb4
+def _ours(lm: nn.Module) -> nn.Module:
+    "transformers' GPT-2 as chapter 11's; any other model, and one that chapter 11's cannot be, as it is."
+    if getattr(getattr(lm, 'config', None), 'model_type', '') == 'gpt2':
+        with contextlib.suppress(InputError):
+            return from_hf(lm).train(lm.training)
+    return lm
+
+
+def _check_groups(lm: nn.Module, free: int, groups: int) -> int:
+    "How many blocks `lm` has; an InputError where so many cannot be freed in so many groups."
+    n = len(layers_of(lm))
+    if free > n:
+        raise InputError(f'free is {free}, but the model has {n} layers')
+    if groups > (free or n):
+        raise InputError(f'{free or n} layers cannot thaw in {groups} groups')
+    return n
+
+
 class LastToken(nn.Module):
     """A causal language model with a classifier's head on the last token of each text. Reads ids (bs, seq)
     filled up behind with `pad_id`.
@@ -235,18 +320,15 @@ class LastToken(nn.Module):
         groups: int = 2,
         drop_p: float = 0.0,
         memo: FrozenCache | None = None,
+        own_pad: int | None = None,  # the tokenizer's padding, which no row may end with (None: the config's)
     ):
         super().__init__()
-        if getattr(getattr(lm, 'config', None), 'model_type', '') == 'gpt2':
-            lm = from_hf(lm)
-        n = len(layers_of(lm))
-        if free > n:
-            raise InputError(f'free is {free}, but the model has {n} layers')
-        if groups > (free or n):
-            raise InputError(f'{free or n} layers cannot thaw in {groups} groups')
-        self.lm, self.pad, self.cut, self.n_groups, self.memo = (
+        lm = _ours(lm)
+        n = _check_groups(lm, free, groups)
+        self.lm, self.pad, self.own_pad, self.cut, self.n_groups, self.memo = (
             lm,
             pad_id(lm),
+            own_pad,
             n - free if free else 0,
             groups,
             memo,
@@ -256,7 +338,7 @@ class LastToken(nn.Module):
             nn.Linear(lm_head(lm).weight.shape[1], n_classes, bias=False),
         )
         nn.init.zeros_(self.score.weight)  # no opinion yet
-        self.train(self.training)
+        self.train(lm.training)  # as it came
 
     def train(self, mode: bool = True):
         "Layers that never learn have no dropout either."
@@ -269,22 +351,44 @@ class LastToken(nn.Module):
         """What lies under the cut: embeddings and the lower blocks. With `free=0` the embeddings alone, which
         learn then.
         """
-        emb = (
-            [self.lm.wte, self.lm.wpe, self.lm.drop]
-            if isinstance(self.lm, GPT2)
-            else [self.lm.base_model.embed_tokens]
-        )
-        return [*emb, *layers_of(self.lm)[: self.cut]]
+        layers, norm = layers_of(self.lm), last_norm(self.lm)
+        stack = self.lm if isinstance(self.lm, GPT2) else _stack(self.lm)[0]
+        head = {id(lm_head(self.lm)), *map(id, norm.modules())}
+        emb = [m for m in stack.children() if m is not layers and id(m) not in head]
+        return [*emb, *layers[: self.cut]]
 
     def lower(self, ids):
         return run_layers(self.lm, embed_ids(self.lm, ids), 0, self.cut)
 
     def forward(self, ids):
         ids = ids.as_subclass(torch.Tensor)
-        n = (ids != self.pad).sum(1)
+        real = ids != self.pad
+        n = real.sum(1)
+        if not n.all():
+            raise InputError(f'row {int((n == 0).nonzero()[0])} of the batch is nothing but padding')
+        if not real[:, 0].all():  # padded in front: what is real moves there
+            ids = ids.gather(1, (~real).long().argsort(dim=1, stable=True))
+        self._check_end(ids, n)
         ids = ids.masked_fill(ids == self.pad, 0)  # any token will do: nobody looks back at it
         x = self.memo(ids, n, self.lower) if self.cut and self.memo is not None else self.lower(ids)
         return self.judge(run_layers(self.lm, x, self.cut), n)
+
+    def _check_end(self, ids, n):
+        "A row that is filled up with the tokenizer's own padding would be judged by a token of that."
+        own = (
+            getattr(getattr(self.lm, 'config', None), 'pad_token_id', None)
+            if self.own_pad is None
+            else self.own_pad
+        )
+        if own is None or own == self.pad or ids.shape[1] < 2:
+            return
+        ends = last_real(ids[..., None], n)[:, 0] == own
+        if ends.any():
+            raise InputError(
+                f'row {int(ends.nonzero()[0])} of the batch ends with {own}, the '
+                f"tokenizer's padding: fill rows up "
+                f'with {self.pad} (`pad_id`), or use `text_loader`'
+            )
 
     def judge(self, x, n):
         "What the blocks made of the texts (bs, seq, emb), n tokens in each -> scores (bs, classes)."
@@ -392,22 +496,26 @@ def finetune_causal_lm(
     cfg: CausalClassifierConfig,
     log=None,
     precision: str | None = None,
-) -> dict:  # perplexity `before` and `after` on the validation texts, the training loss of every step
+    # perplexity `before` and `after` on the validation texts (None where there are none), the training
+    # loss of
+    # every step
+) -> dict:
     """Stage two of ULMFiT: the language model reads the target's texts. Only the `cfg.free` upper layers and
     the last norm learn (0: everything).
     """
-    log, out = log or ProgressLog(None), dict(train=[])
+    some = sum(map(len, valid_ids)) > 1  # is there anything to measure on?
+    log, out = log or ProgressLog(None), dict(train=[], before=None, after=None)
     set_seed(cfg.seed)
     lm.model.to(device())
     top = LastToken(lm.model, 1, cfg.free, cfg.groups)  # its groups are what we want
     if top.lm is not lm.model:
-        raise InputError("make it chapter 10's GPT-2 first: from_hf(model)")
+        raise InputError("make it chapter 11's GPT-2 first: from_hf(model)")
     groups = [[p for p in g if p is not top.score.weight] for g in layer_groups(top)]
     loaders = [
         LMDataLoader(
             list(o), bs=max(1, min(cfg.lm_bs, sum(map(len, o)) // 2)), seq_len=cfg.seq_len, shuffle=k == 0
         )
-        for k, o in enumerate((train_ids, valid_ids))
+        for k, o in enumerate((train_ids, valid_ids if some else train_ids))
     ]
     learn = causal_learner(
         DataLoaders(*loaders, device=torch.device(device())),
@@ -416,12 +524,20 @@ def finetune_causal_lm(
         splitter=lambda m: groups,
         wd=cfg.wd,
         train_bn=False,
+        cbs=[] if some else [_NoValidation()],
     )
     if cfg.free:
         learn.freeze_to(1)
-    with learn.no_bar(), learn.no_logging():
-        out['before'] = math.exp(learn.validate()[0])
-    log(f'  perplexity before: {out["before"]:,.2f}')
+    if some:
+        with learn.no_bar(), learn.no_logging():
+            out['before'] = math.exp(learn.validate()[0])
+        log(f'  perplexity before: {out["before"]:,.2f}')
+
+    def each_epoch(train_loss, valid_loss=None, ppl=None):
+        if valid_loss is not None:
+            out['after'] = math.exp(valid_loss)
+            log(f'  perplexity {out["after"]:,.2f}')
+
     run_one_cycle(
         learn,
         cfg.lm_epochs,
@@ -429,9 +545,7 @@ def finetune_causal_lm(
         out['train'],
         'language model',
         log,
-        lambda train, valid, ppl: (
-            log(f'  perplexity {math.exp(valid):,.2f}') or out.update(after=math.exp(valid))
-        ),
+        each_epoch,
     )
     lm.model.requires_grad_(True)
     lm.model.eval()
@@ -446,21 +560,21 @@ def causal_class_probs(
     `remember`: keep what the frozen layers say of them.
     """
     dev, order = model.score.weight.device, sorted(range(len(ids)), key=lambda k: -len(ids[k]))
-    memo, low = model.memo, (precision or matmul_precision()) == 'bf16'
-    model.eval()
-    model.memo, out = memo if remember else None, [None] * len(ids)
-    try:
-        for j in range(0, len(order), bs):
-            part = order[j : j + bs]
-            x = nn.utils.rnn.pad_sequence(
-                [torch.from_numpy(ids[k]) for k in part], batch_first=True, padding_value=model.pad
-            ).to(dev)
-            with torch.autocast(dev.type, torch.bfloat16, enabled=low):
-                scores = model(x)
-            for k, p in zip(part, scores.float().softmax(1).cpu().numpy()):
-                out[k] = p
-    finally:
-        model.memo = memo
+    model, low = reading_copy(model), (precision or matmul_precision()) == 'bf16'
+    model.memo, out = model.memo if remember else None, [None] * len(ids)
+    for j in range(0, len(order), bs):
+        part = order[j : j + bs]
+        x = nn.utils.rnn.pad_sequence(
+            [torch.from_numpy(ids[k]) for k in part], batch_first=True, padding_value=model.pad
+        ).to(dev)
+        with torch.autocast(dev.type, torch.bfloat16, enabled=low):
+            scores = model(x).float()
+        if not scores.isfinite().all():
+            raise InputError(
+                'the scores of this model are not finite: its weights are damaged, or its training diverged'
+            )
+        for k, p in zip(part, scores.softmax(1).cpu().numpy()):
+            out[k] = p
     return np.stack(out) if out else np.zeros((0, model.score.out_features), dtype=np.float32)
 
 # %% ../nbs/12a_causal_classifier.ipynb #422f6e43
@@ -474,17 +588,19 @@ class CausalClassifier:
         of `kw` replaced. `say`: gets a line of progress (`print`); None is silent.
         """
         self.lm = lm if isinstance(lm, tuple) else load_pretrained(lm)
-        if getattr(getattr(self.lm.model, 'config', None), 'model_type', '') == 'gpt2':
-            self.lm = self.lm._replace(model=from_hf(self.lm.model))
+        self.lm = self.lm._replace(model=_ours(self.lm.model))
         self.cfg, self.log = dataclasses.replace(cfg or CausalClassifierConfig(), **kw), ProgressLog(say)
         self.model, self.classes, self.history = None, [], {}
-        LastToken(self.lm.model, 2, self.cfg.free, self.cfg.groups)  # fits the settings?
+        _check_groups(self.lm.model, self.cfg.free, self.cfg.groups)
 
     def fit(self, texts, labels=None, valid=None, unsup=()):
         """Learn from lists, or from a DataFrame (text, label and, if you like, part). `valid`: (texts,
         labels), else drawn. `unsup`: texts alone, for the language model.
         """
-        df = as_frame(texts, labels, valid, unsup, seed=self.cfg.seed)
+        with own_randomness(self.cfg.seed):
+            return self._fit(as_frame(texts, labels, valid, unsup, seed=self.cfg.seed))
+
+    def _fit(self, df):
         self.classes, cfg, of = check_labels(df), self.cfg, lambda *parts: df[df.part.isin(parts)]
         ids = {p: encode_texts(self.lm, list(of(p).text), cfg) for p in ('train', 'valid')}
         self.lm = self.lm._replace(model=copy.deepcopy(self.lm.model))
@@ -504,8 +620,9 @@ class CausalClassifier:
         self.model = LastToken(
             self.lm.model, len(self.classes), cfg.free, cfg.groups, cfg.drop_p, FrozenCache()
         )
+        train, valid = ((ids[p], y[p]) for p in ids)
         self.history['classifier'] = fit_causal_classifier(
-            self.model, *((ids[p], y[p]) for p in ids), cfg, self.log
+            self.model, train, valid if ids['valid'] else None, cfg, self.log
         )
         self.model.memo = None
         return self
@@ -593,8 +710,6 @@ class CausalClassifier:
         """The classifier in a model folder, ready to predict on this machine; an InputError where the folder
         is not whole, or does not fit here.
         """
-        from safetensors.torch import load_file
-
         path = Path(path).expanduser()
         recover(path)
         if not path.is_dir():
@@ -602,7 +717,7 @@ class CausalClassifier:
         cfg = _checked(path)
         self = cls(
             load_pretrained(path / 'lm')._replace(name=cfg['model']),
-            CausalClassifierConfig(**cfg['settings']),
+            read_settings(CausalClassifierConfig, cfg.get('settings'), path),
             say,
         )
         if _probe(self.lm.tokenizer) != cfg['tokens']:
@@ -614,7 +729,12 @@ class CausalClassifier:
         self.model = LastToken(
             self.lm.model, len(self.classes), self.cfg.free, self.cfg.groups, self.cfg.drop_p
         )
-        self.model.score.load_state_dict({'weight': load_file(path / 'head.safetensors')['score.weight']})
+        try:
+            self.model.score.load_state_dict(
+                {'weight': read_weights(path / 'head.safetensors')['score.weight']}
+            )
+        except (RuntimeError, KeyError) as e:
+            raise InputError(f'the head in {path} does not fit its config ({e!s:.100}): train anew') from e
         self.model.to(device()).eval()
         return self
 

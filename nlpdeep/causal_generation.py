@@ -5,11 +5,12 @@
 # %% ../nbs/11c_causal_generation.ipynb #bfb7a041
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from .causal_models import causal_logits, context_length, lm_head, new_cache, start_token
-from .core import InputError
-from .sampling import check_sampling, penalize_repetition, sample_next, seen_tokens
+from .causal_models import causal_logits, context_length, lm_head, new_cache, start_token, token_ids
+from .core import InputError, reading_copy
+from .sampling import check_finite, check_sampling, penalize_repetition, sample_next, seen_tokens
 
 # %% auto #0
 __all__ = ['encode_prompts', 'write_tokens', 'generate_causal']
@@ -19,7 +20,12 @@ def encode_prompts(tokenizer, prompts, ctx=2**20, max_new=0, vocab_sz=None):
     """Texts -> ids and mask (bs, longest), padded in front. Refuses empty prompts and what does not fit into
     `ctx` with `max_new` more.
     """
-    rows = [tokenizer(p, verbose=False)['input_ids'] if isinstance(p, str) else list(p) for p in prompts]
+    rows = [
+        list(map(int, p))
+        if isinstance(p, (list, tuple, np.ndarray, torch.Tensor))
+        else token_ids(tokenizer, p, f'prompt {i}', special=True)
+        for i, p in enumerate(prompts)
+    ]
     for i, r in enumerate(rows):
         if not r:
             raise InputError(
@@ -32,9 +38,10 @@ def encode_prompts(tokenizer, prompts, ctx=2**20, max_new=0, vocab_sz=None):
                 f'model can see: '
                 'cut it, or ask for fewer'
             )
-        if vocab_sz and max(r) >= vocab_sz:
+        if vocab_sz and not 0 <= min(r) <= max(r) < vocab_sz:
             raise InputError(
-                f'prompt {i} has token {max(r)}, the model knows {vocab_sz}: is this the tokenizer it was '
+                f'prompt {i} has token {max(r) if min(r) >= 0 else min(r)}, the model knows '
+                f'{vocab_sz}: is this the tokenizer it was '
                 f'trained with?'
             )
     if not rows:
@@ -46,6 +53,8 @@ def encode_prompts(tokenizer, prompts, ctx=2**20, max_new=0, vocab_sz=None):
             'set tokenizer.pad_token = tokenizer.eos_token'
         )
     pad = tokenizer.pad_token_id or 0
+    if vocab_sz and pad >= vocab_sz:
+        pad = 0  # it was added to the tokenizer alone; nobody looks at padding, so any token will do
     return torch.tensor([[pad] * (n - len(r)) + r for r in rows]), torch.tensor(
         [[0] * (n - len(r)) + [1] * len(r) for r in rows]
     )
@@ -82,7 +91,7 @@ def _beam_search(model, ids, max_new, beams, repetition, end, cache):
         [0.0] + [-1e9] * (beams - 1), device=ids.device
     )  # at first all beams are alike: only one counts
     for i in range(1, max_new + 1):
-        logp = causal_logits(model, new, None, kept, last=True)[:, -1].float().log_softmax(-1)
+        logp = check_finite(causal_logits(model, new, None, kept, last=True)[:, -1].float()).log_softmax(-1)
         logp = (
             penalize_repetition(logp, seen_tokens(ids, logp.shape[-1]), repetition)
             if repetition != 1
@@ -128,31 +137,26 @@ def generate_causal(
     if not rows:
         return []
     if start:
-        rows = [[start_token(tokenizer)] + tokenizer(p, verbose=False)['input_ids'] for p in rows]
+        rows = [[start_token(tokenizer)] + token_ids(tokenizer, p, f'prompt {i}') for i, p in enumerate(rows)]
     ids, mask = encode_prompts(
         tokenizer, rows, context_length(model), max_new, lm_head(model).weight.shape[0]
     )
-    dev, training = lm_head(model).weight.device, model.training
+    model = reading_copy(model)
+    dev = lm_head(model).weight.device
     ids, mask, end = ids.to(dev), mask.to(dev), tokenizer.eos_token_id if stop else None
     g = None if seed is None else torch.Generator(dev).manual_seed(seed)
 
     def choose(s):
         return sample_next(s, temperature, top_k, top_p, min_p, g)
 
-    model.eval()
-    try:
-        if beams > 1:
-            rows = [
-                _beam_search(model, r[m.bool()][None], max_new, beams, repetition, end, cache)[0]
-                for r, m in zip(ids, mask)
-            ]
-        else:
-            rows = [
-                r[m.bool()]
-                for r, m in zip(*write_tokens(model, ids, mask, max_new, choose, repetition, end, cache))
-            ]
-    finally:
-        model.train(training)
+    if beams > 1:
+        rows = [
+            _beam_search(model, r[m.bool()][None], max_new, beams, repetition, end, cache)[0]
+            for r, m in zip(ids, mask)
+        ]
+    else:
+        ids, mask = write_tokens(model, ids, mask, max_new, choose, repetition, end, cache)
+        rows = [r[m.bool()] for r, m in zip(ids, mask)]
     texts = [tokenizer.decode(r, skip_special_tokens=True, clean_up_tokenization_spaces=False) for r in rows]
     return texts if many else texts[0]
 

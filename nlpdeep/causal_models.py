@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
-import hashlib
+import importlib
 import inspect
 import math
 import os
 import re
-import socket
 import sys
 from collections import namedtuple
 from pathlib import Path
@@ -21,14 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .core import InputError, atomic, home
+from .core import InputError, atomic, home, reading_copy
+from .fetch import cached, sha256_of
 from .gpt2 import GPT2, GPT2Config, KVCache, causal_mask, position_ids
 
 # %% auto #0
-__all__ = ['CausalLM', 'SMOLLM2', 'config_from_hf', 'from_hf', 'to_hf', 'count_parameters', 'causal_logits', 'new_cache',
-           'hidden_states', 'lm_head', 'context_length', 'tiny_tokenizer', 'start_token', 'train_tiny',
-           'attention_maps', 'quiet_transformers', 'save_pretrained', 'load_pretrained', 'gpt2_tokenizer',
-           'token_counts']
+__all__ = ['CausalLM', 'SMOLLM2', 'config_from_hf', 'from_hf', 'extra', 'to_hf', 'count_parameters', 'causal_logits', 'new_cache',
+           'hidden_states', 'head_logits', 'has_plain_head', 'lm_head', 'context_length', 'tiny_tokenizer', 'token_ids',
+           'start_token', 'train_tiny', 'attention_maps', 'quiet_transformers', 'save_pretrained', 'load_pretrained',
+           'gpt2_tokenizer', 'token_counts']
 
 # %% ../nbs/11a_causal_models.ipynb #a852ea34
 _CONV = re.compile(r'(c_attn|c_proj|c_fc)\.weight$')  # stored transposed (Conv1D)
@@ -68,25 +69,62 @@ def config_from_hf(c) -> GPT2Config:
 
 
 def from_hf(hf) -> GPT2:
-    """Our `GPT2` with the weights of transformers' (a model, or a name or folder for `load_pretrained`), in
-    evaluation mode.
+    """Our `GPT2` with the weights of transformers' (a model, with its head or without, or a name or
+    folder for
+    `load_pretrained`), in evaluation mode. A head that is not the embedding, or is none of a language
+    model, is
+    an `InputError`: it would be lost.
     """
     if not isinstance(hf, nn.Module):
         hf = load_pretrained(hf, fallback=False).model
-    sd, model = hf.state_dict(), GPT2(config_from_hf(hf.config))
+    cfg = config_from_hf(hf.config)
+    sd = {n.removeprefix('transformer.'): w for n, w in hf.state_dict().items()}
+    head = sd.pop('lm_head.weight', None)
+    if head is not None and not torch.equal(head, sd['wte.weight']):
+        raise InputError(
+            """this GPT-2 has a head that is not its embedding, and ours shares the two: use
+            transformers' model 
+            """
+            'as it is'
+        )
+    model = GPT2(cfg)
+    ours = dict(model.named_parameters())
+    other = [n for n in sd if n not in ours and not n.endswith(('attn.bias', 'attn.masked_bias'))]
+    missing = [n for n in ours if n not in sd]
+    if other or missing:
+        raise InputError(
+            f'this {type(hf).__name__} is no plain GPT-2: '
+            f'it has {", ".join(other[:3]) or "nothing more"}, and '
+            f'lacks {", ".join(missing[:3]) or "nothing"}; give its language model'
+        )
     with torch.no_grad():
-        for n, p in model.named_parameters():
-            src = sd[f'transformer.{n}']
-            p.copy_(src.t() if _CONV.search(n) else src)
+        for n, p in ours.items():
+            p.copy_(sd[n].t() if _CONV.search(n) else sd[n])
     return model.eval()
 
 # %% ../nbs/11a_causal_models.ipynb #176656d3
-def to_hf(model: GPT2):
-    "transformers' model with the weights of ours, in evaluation mode."
-    from transformers import GPT2Config as Config
-    from transformers import GPT2LMHeadModel
+def extra(name: str):
+    "The module `name` of an optional package, or an `InputError` that says what to install."
+    try:
+        return importlib.import_module(name)
+    except ImportError as e:
+        raise InputError(f'this needs {name.split(".")[0]} ({e}): pip install "nlpdeep[gpt2]"') from e
 
+
+def to_hf(
+    model: GPT2,
+    # its beginning, end and padding are noted in the config (None: GPT-2's, if it is that large)
+    tokenizer=None,
+):
+    "transformers' model with the weights of ours, in evaluation mode."
+    Config, GPT2LMHeadModel = (getattr(extra('transformers'), o) for o in ('GPT2Config', 'GPT2LMHeadModel'))
     c = model.cfg
+    end = c.vocab_sz - 1 if c.vocab_sz == GPT2Config.vocab_sz else None
+    bos, eos, pad = (
+        (end, end, None)
+        if tokenizer is None
+        else (getattr(tokenizer, f'{o}_token_id') for o in ('bos', 'eos', 'pad'))
+    )
     hf = GPT2LMHeadModel(
         Config(
             vocab_size=c.vocab_sz,
@@ -99,8 +137,9 @@ def to_hf(model: GPT2):
             resid_pdrop=c.resid_p,
             layer_norm_epsilon=c.eps,
             initializer_range=c.init_sd,
-            bos_token_id=c.vocab_sz - 1,
-            eos_token_id=c.vocab_sz - 1,
+            bos_token_id=bos,
+            eos_token_id=eos,
+            pad_token_id=pad,
         )
     )
     with torch.no_grad():
@@ -147,7 +186,8 @@ def causal_logits(model, ids, mask=None, cache=None, last=False):
             kw['position_ids'] = position_ids(mask, ids.shape[1])
     if last and 'logits_to_keep' in can:
         kw['logits_to_keep'] = 1
-    out = model(input_ids=ids, past_key_values=cache, use_cache=cache is not None, **kw).logits
+    kw['cache' if 'cache' in can else 'past_key_values'] = cache  # the old name goes with transformers 5.40
+    out = model(input_ids=ids, use_cache=cache is not None, **kw).logits
     return out[:, -1:] if last else out
 
 
@@ -155,9 +195,7 @@ def new_cache(model):
     "An empty cache of the kind that `model` fills."
     if isinstance(model, GPT2):
         return KVCache()
-    from transformers import DynamicCache
-
-    return DynamicCache(config=model.config)
+    return extra('transformers').DynamicCache(config=model.config)
 
 
 def hidden_states(model, ids):
@@ -169,6 +207,47 @@ def hidden_states(model, ids):
     )
 
 
+class _Given(nn.Module):
+    "In the place of a model's body: it has `hidden` (bs, seq, emb) ready."
+
+    def __init__(self, hidden):
+        super().__init__()
+        self.hidden = hidden
+
+    @property
+    def decoder(self):  # OPT's head reads there
+        return self
+
+    def forward(self, *args, **kwargs):
+        outputs = extra('transformers').modeling_outputs
+        return outputs.BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=self.hidden)
+
+
+def head_logits(model, hidden):
+    """Logits (bs, seq, vocab) of hidden states (bs, seq, emb): the head, and what some models do behind it
+    (Gemma caps them, Granite and Cohere scale them).
+    """
+    if isinstance(model, GPT2):
+        return model.lm_head(hidden)
+    view = object.__new__(type(model))
+    view.__dict__.update(model.__dict__)
+    view.__dict__['_modules'] = {
+        k: _Given(hidden) if m is model.base_model else m for k, m in model._modules.items()
+    }
+    return view(input_ids=hidden.new_zeros(hidden.shape[:2], dtype=torch.long), use_cache=False).logits
+
+
+@torch.no_grad()
+def has_plain_head(model) -> bool:
+    "Are the logits the product of hidden states and the head's weight, and nothing else?"
+    if isinstance(model, GPT2):
+        return True
+    head = lm_head(model)
+    h = 8 * torch.randn(1, 4, head.weight.shape[1], generator=torch.Generator().manual_seed(0))
+    h = h.to(head.weight)
+    return torch.allclose(head_logits(reading_copy(model), h), head(h), rtol=1e-3, atol=1e-3)
+
+
 def lm_head(model) -> nn.Module:
     "The layer that turns hidden states into logits."
     return model.lm_head if isinstance(model, GPT2) else model.get_output_embeddings()
@@ -176,11 +255,10 @@ def lm_head(model) -> nn.Module:
 
 def context_length(model) -> int:
     "Most tokens that `model` sees at once."
-    return (
-        model.cfg.ctx
-        if isinstance(model, GPT2)
-        else getattr(model.config, 'max_position_embeddings', None) or 2**20
-    )
+    if isinstance(model, GPT2):
+        return model.cfg.ctx
+    names = ('max_position_embeddings', 'n_positions', 'n_ctx', 'max_seq_len')
+    return next((n for k in names if (n := getattr(model.config, k, None))), 2**20)
 
 # %% ../nbs/11a_causal_models.ipynb #c5edbe22
 CausalLM = namedtuple('CausalLM', 'model tokenizer name')
@@ -188,12 +266,13 @@ CausalLM = namedtuple('CausalLM', 'model tokenizer name')
 
 def tiny_tokenizer(texts, vocab_sz: int = 320):
     "A byte-level BPE tokenizer like GPT-2's, trained on `texts`; `<|endoftext|>` begins, ends and pads."
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
+    tokenizers, PreTrainedTokenizerFast = extra('tokenizers'), extra('transformers').PreTrainedTokenizerFast
+    decoders, models, pre_tokenizers, trainers = (
+        getattr(tokenizers, o) for o in ('decoders', 'models', 'pre_tokenizers', 'trainers')
+    )
     if vocab_sz < 257:
         raise InputError(f'vocab_sz is {vocab_sz}; 256 bytes and the end of text need 257')
-    t, end = Tokenizer(models.BPE()), '<|endoftext|>'
+    t, end = tokenizers.Tokenizer(models.BPE()), '<|endoftext|>'
     t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     t.train_from_iterator(
         texts,
@@ -207,6 +286,24 @@ def tiny_tokenizer(texts, vocab_sz: int = 320):
     return PreTrainedTokenizerFast(
         tokenizer_object=t, bos_token=end, eos_token=end, pad_token=end, clean_up_tokenization_spaces=False
     )
+
+
+def token_ids(tokenizer, text: str, name='the text', special: bool = False) -> list[int]:
+    """Ids of one text, checked: missing values, bytes and half characters are an `InputError` that names
+    the text.
+    `special`: with the tokens that the tokenizer itself puts around it?
+    """
+    if not isinstance(text, str):
+        raise InputError(f'{name} is a {type(text).__name__}, not a str: {text!r:.40}')
+    try:
+        text.encode()
+    except UnicodeEncodeError as e:
+        raise InputError(
+            f'{name} holds half a character (a lone surrogate, at {e.start}): it was '
+            f'decoded wrongly; read it again '
+            f'as utf-8'
+        ) from None
+    return tokenizer(text, add_special_tokens=special, verbose=False)['input_ids']
 
 
 def start_token(tokenizer) -> int:
@@ -261,15 +358,16 @@ def train_tiny(
 @torch.no_grad()
 def attention_maps(model, ids):
     "Attention weights (layers, heads, seq, seq) of a causal model for one text's `ids` (1, seq)."
+    model = reading_copy(model)
     if not isinstance(model, GPT2):
-        was = model.config._attn_implementation
+        configs = {}
+        for m in model.modules():  # a copy of the config too: other threads read with the old one
+            if isinstance(c := vars(m).get('config'), extra('transformers').PreTrainedConfig):
+                m.__dict__['config'] = configs.setdefault(id(c), copy.deepcopy(c))
         model.set_attn_implementation('eager')  # the fused function never has the weights
-        try:
-            return torch.stack(
-                [o[0] for o in model(input_ids=ids, output_attentions=True, use_cache=False).attentions]
-            )
-        finally:
-            model.set_attn_implementation(was)
+        return torch.stack(
+            [o[0] for o in model(input_ids=ids, output_attentions=True, use_cache=False).attentions]
+        )
     maps, look = [], causal_mask(None, ids.shape[1], ids.shape[1], ids.device)[0]
 
     def keep(attn, args):
@@ -278,11 +376,10 @@ def attention_maps(model, ids):
             (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).masked_fill(~look, -math.inf).softmax(-1)[0]
         )
 
-    hooks = [b.attn.register_forward_pre_hook(keep) for b in model.h]
-    try:
-        model.hidden(ids)
-    finally:
-        [h.remove() for h in hooks]
+    for b in model.h:
+        b.attn.__dict__['_forward_pre_hooks'] = type(b.attn._forward_pre_hooks)()  # of the copy alone
+        b.attn.register_forward_pre_hook(keep)
+    model.hidden(ids)
     return torch.stack(maps)
 
 # %% ../nbs/11a_causal_models.ipynb #8867ba00
@@ -297,10 +394,7 @@ SMOLLM2 = dict(
 @contextlib.contextmanager
 def quiet_transformers():
     "transformers without progress bars and notes."
-    try:
-        from transformers.utils import logging
-    except ImportError as e:
-        raise InputError(f'this needs transformers ({e}): pip install "nlpdeep[gpt2]"') from e
+    logging = extra('transformers').utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -314,44 +408,50 @@ def quiet_transformers():
 
 def _read_model(place, **kw) -> CausalLM:
     "A model (32 bits, evaluation mode) and its tokenizer from `place`, which has them."
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tok = AutoTokenizer.from_pretrained(place, **kw)
+    auto, kw = extra('transformers'), kw | dict(trust_remote_code=False)  # a folder's own code never runs
+    tok = auto.AutoTokenizer.from_pretrained(place, **kw)
     if tok.pad_token_id is None:
         tok.pad_token = tok.eos_token  # masked wherever it stands, so any token will do
     if 'gguf_file' not in kw:
         kw['use_safetensors'] = True  # no pickles
-    return CausalLM(
-        AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, **kw).eval(), tok, str(place)
-    )
+    model = auto.AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, **kw).eval()
+    bad = [n for n, w in model.state_dict().items() if w.is_floating_point() and not w.isfinite().all()]
+    if bad:
+        raise InputError(
+            f'{place} holds weights that are no finite numbers (in {bad[0]}): get it '
+            f'again, or save it again from '
+            f'a training that did not diverge'
+        )
+    return CausalLM(model, tok, str(place))
 
 # %% ../nbs/11a_causal_models.ipynb #512c6d02
 def _from_gguf(f: Path) -> CausalLM:
     "The model in a GGUF file; unrolled once, then from the copy in the cache."
-    with f.open('rb') as s:
-        start = s.read(2**20)
-    if start[:4] != b'GGUF':
+    try:
+        with f.open('rb') as s:
+            start = s.read(4)
+    except OSError as e:
+        raise InputError(f'cannot read {f} ({e.strerror or e})') from e
+    if start != b'GGUF':
         raise InputError(f'{f.name} is no GGUF file: get it again')
-    kept = (
-        home()
-        / 'models'
-        / f'{f.stem}-{hashlib.sha256(start + str(f.stat().st_size).encode()).hexdigest()[:12]}'
-    )
-    if not (kept / 'model.safetensors').is_file():
-        try:
-            import accelerate  # noqa: F401
-            import gguf  # noqa: F401
-        except ImportError as e:
-            raise InputError(f'a GGUF file needs {e.name}: pip install "nlpdeep[gpt2]"') from e
+
+    def unroll(to):
+        extra('accelerate'), extra('gguf')
         try:
             lm = _read_model(str(f.parent), gguf_file=f.name)
-        except (ValueError, OSError, LookupError, RuntimeError) as e:
+        except InputError:
+            raise
+        except Exception as e:  # what its reader says of a file that is cut or odd has many names
             raise InputError(
-                f'{f.name} cannot be read ({e}): is it whole, and a causal language model?'
+                f'{f.name} cannot be read ({type(e).__name__}: {str(e)[:200]}): is it whole, and a causal '
+                f'language model?'
             ) from e
         lm.model.config.__dict__.pop('quantization_config', None)
         lm.model.hf_quantizer = None  # they are ordinary numbers now
-        save_pretrained(lm, kept)
+        lm.model.save_pretrained(to)
+        lm.tokenizer.save_pretrained(to)
+
+    kept = cached(home() / 'models' / f'{f.stem}-{sha256_of(f)[:16]}', unroll, folder=True)
     return _read_model(str(kept))._replace(name=f.stem)
 
 
@@ -375,7 +475,7 @@ def save_pretrained(lm: CausalLM, folder) -> Path:
         return older and bool(_MODEL_FILES.fullmatch(name))
 
     with atomic(folder, folder=True, ours=ours) as p, quiet_transformers():
-        (to_hf(lm.model) if isinstance(lm.model, GPT2) else lm.model).save_pretrained(p)
+        (to_hf(lm.model, lm.tokenizer) if isinstance(lm.model, GPT2) else lm.model).save_pretrained(p)
         lm.tokenizer.save_pretrained(p)
     return Path(folder)
 
@@ -409,40 +509,54 @@ def _from_folder(d: Path) -> CausalLM:
             f'wrote, all of it'
         )
     try:
-        return _read_model(str(d))._replace(name=d.name)
+        lm = _read_model(str(d))._replace(name=d.name)
+    except InputError:
+        raise
     except SafetensorError as e:
         raise InputError(f'the weights in {d.name} are damaged or cut short ({e}): copy them again') from e
-    except (OSError, ValueError, KeyError, RuntimeError) as e:
+    except Exception as e:
+        if 'trust_remote_code' in str(e):
+            raise InputError(
+                f'the model in {d.name} brings code of its own, and code of a folder is '
+                f'never run here: load it '
+                f'with transformers, if you trust it'
+            ) from e
         raise InputError(
             f'the model in {d.name} cannot be read ({type(e).__name__}: {str(e)[:200]}): is it whole, and a '
             f'causal language model?'
         ) from e
+    return lm
 
 # %% ../nbs/11a_causal_models.ipynb #961df0c7
 def _reachable() -> bool:
-    "Does the hub answer within three seconds, and may it be asked?"
+    "Does the hub answer within five seconds, and may it be asked?"
     if any(
         os.environ.get(v, '').lower() not in ('', '0', 'false', 'no')
         for v in ('HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE', 'NLPDEEP_OFFLINE')
     ):
         return False
-    host = (
-        re.sub(r'^https?://', '', os.environ.get('HF_ENDPOINT') or 'https://huggingface.co')
-        .split('/')[0]
-        .partition(':')
-    )
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
     try:
-        socket.create_connection((host[0], int(host[2] or 443)), timeout=3).close()
-        return True
-    except OSError:
-        return any(os.environ.get(v) for v in ('HTTPS_PROXY', 'https_proxy'))
+        urlopen(
+            Request(os.environ.get('HF_ENDPOINT') or 'https://huggingface.co', method='HEAD'), timeout=5
+        ).close()
+    except HTTPError:
+        return True  # it answers
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _hub(name, tokenizer_only=False):
     "What the hub has under `name`, from its cache or the network; or, as a string, why there is nothing."
-    from transformers import AutoTokenizer
+    auto = extra('transformers').AutoTokenizer
 
-    read = (lambda n, **kw: AutoTokenizer.from_pretrained(n, **kw)) if tokenizer_only else _read_model
+    def tokenizer(n, **kw):
+        return auto.from_pretrained(n, trust_remote_code=False, **kw)
+
+    read = tokenizer if tokenizer_only else _read_model
     try:
         return read(name, local_files_only=True)
     except (OSError, ValueError):
@@ -507,9 +621,7 @@ def gpt2_tokenizer():
     """
     d = Path(os.environ.get('NLPDEEP_DATA') or '.') / 'gpt2-tokenizer'
     if (d / 'vocab.json').is_file() and (d / 'merges.txt').is_file():
-        from transformers import GPT2Tokenizer
-
-        return GPT2Tokenizer.from_pretrained(str(d))
+        return extra('transformers').GPT2Tokenizer.from_pretrained(str(d))
     with quiet_transformers():
         got = _hub('gpt2', tokenizer_only=True)
     if not isinstance(got, str):
@@ -522,4 +634,4 @@ def gpt2_tokenizer():
 
 def token_counts(tokenizer, texts) -> list[int]:
     "Tokens of each text, nothing added."
-    return [len(o) for o in tokenizer(list(texts), add_special_tokens=False, verbose=False)['input_ids']]
+    return [len(token_ids(tokenizer, t, f'text {i}')) for i, t in enumerate(texts)]

@@ -16,14 +16,22 @@ from fastai.torch_core import TitledStr
 from fasttransform import Transform
 from torch import nn
 
-from .causal_models import context_length, hidden_states, lm_head, start_token
-from .core import InputError, device
+from nlpdeep.causal_models import (
+    context_length,
+    has_plain_head,
+    head_logits,
+    hidden_states,
+    lm_head,
+    start_token,
+    token_ids,
+)
+from .core import InputError, device, reading_copy
 from .core import precision as machine_precision
 from .gpt2 import GPT2
+from .losses import LazyLogits
 
 # %% auto #0
-__all__ = ['causal_perplexity', 'TransformersTokenizer', 'DropOutput', 'matmul_precision', 'HiddenLM', 'HeadLoss',
-           'causal_learner']
+__all__ = ['causal_perplexity', 'TransformersTokenizer', 'DropOutput', 'matmul_precision', 'HiddenLM', 'causal_learner']
 
 # %% ../nbs/11d_finetuning.ipynb #80e377f2
 @torch.no_grad()
@@ -52,41 +60,48 @@ def causal_perplexity(
         raise InputError(
             f'ctx is {ctx}, stride {stride}: the stride lies between 1 and ctx, or tokens would be left out'
         )
-    empty = [i for i, t in enumerate(texts) if not t.strip()]
+    empty = [i for i, t in enumerate(texts) if isinstance(t, str) and not t.strip()]
     if empty or not texts:
         raise InputError(
             f'text {empty[0]} is empty: leave it out' if empty else 'there is no text to measure'
         )
-    dev, training = lm_head(model).weight.device, model.training
+    model = reading_copy(model)
+    dev = lm_head(model).weight.device
     first = [start_token(tokenizer)] if start else []
-    ids = [first + tokenizer(t, add_special_tokens=False, verbose=False)['input_ids'] for t in texts]
+    ids = [first + token_ids(tokenizer, t, f'text {i}') for i, t in enumerate(texts)]
+    top, vocab_sz = max(map(max, filter(None, ids)), default=0), lm_head(model).weight.shape[0]
+    if top >= vocab_sz:
+        raise InputError(
+            f'the texts have token {top}, the model knows {vocab_sz}: is this the '
+            f'tokenizer it was trained with?'
+        )
     windows = [w for t in ids for w in _windows(t, ctx, stride)]
     windows.sort(key=lambda w: -len(w[0]))  # like lengths together: little padding
     nats, n = 0.0, 0
-    model.eval()
-    try:
-        for i in range(0, len(windows), bs):
-            some = windows[i : i + bs]
-            x = nn.utils.rnn.pad_sequence([torch.tensor(w[0]) for w in some], batch_first=True).to(
-                dev
-            )  # (bs, ctx)
-            y = nn.utils.rnn.pad_sequence(
-                [torch.tensor(w[1]) for w in some], batch_first=True, padding_value=-100
-            ).to(dev)
-            n += (y != -100).sum().item()
-            with torch.autocast(dev.type, torch.bfloat16, enabled=precision == 'bf16'):
-                nats += _nats(model, x, y)
-    finally:
-        model.train(training)
+    for i in range(0, len(windows), bs):
+        some = windows[i : i + bs]
+        x = nn.utils.rnn.pad_sequence([torch.tensor(w[0]) for w in some], batch_first=True).to(
+            dev
+        )  # (bs, ctx)
+        y = nn.utils.rnn.pad_sequence(
+            [torch.tensor(w[1]) for w in some], batch_first=True, padding_value=-100
+        ).to(dev)
+        n += (y != -100).sum().item()
+        with torch.autocast(dev.type, torch.bfloat16, enabled=precision == 'bf16'):
+            nats += _nats(model, x, y)
     words, size = sum(len(t.split()) for t in texts), sum(len(t.encode()) for t in texts)
+    if not math.isfinite(nats):
+        raise InputError(
+            'the scores of this model are not finite: its weights are damaged, or its training diverged'
+        )
     if not n:
         raise InputError(
             'nothing to score: one token alone has no next one; give longer texts, or start=True'
         )
     return dict(
-        per_token=math.exp(nats / n),
+        per_token=math.exp(min(nats / n, 700)),
         per_word=math.exp(min(nats / words, 700)),
-        per_byte=math.exp(nats / size),
+        per_byte=math.exp(min(nats / size, 700)),
         bits_per_byte=nats / size / math.log(2),
         tokens=n,
         words=words,
@@ -98,9 +113,9 @@ def _nats(model, x, y, rows=512) -> float:
     """Sum of -log p of the targets y (bs, seq; -100: none) after x (bs, seq); logits of `rows` positions at a
     time.
     """
-    h, head = hidden_states(model, x).flatten(0, 1), lm_head(model)
+    h = hidden_states(model, x).flatten(0, 1)
     return sum(
-        F.cross_entropy(head(a).float(), b, reduction='sum', ignore_index=-100).item()
+        F.cross_entropy(head_logits(model, a[None])[0].float(), b, reduction='sum', ignore_index=-100).item()
         for a, b in zip(h.split(rows), y.flatten().split(rows))
     )
 
@@ -150,39 +165,27 @@ def matmul_precision(dev: str | None = None) -> str:
 
 
 class HiddenLM(nn.Module):
-    "A causal model that stops before its head, in the precision asked for: the loss does the rest."
+    """A causal model that stops before its head, in the precision asked for: ids (bs, seq) ->
+    `LazyLogits`, of which
+    the loss takes the parts and a metric the scores. A head that does more than multiply gives its logits.
+    """
 
     def __init__(self, model, precision='fp32'):
         super().__init__()
-        self.model, self.precision = model, precision
+        self.model, self.precision, self.plain = model, precision, has_plain_head(model)
 
     def forward(self, ids):
-        ids = ids.as_subclass(torch.Tensor)
+        ids, low = ids.as_subclass(torch.Tensor), dict(bf16=torch.bfloat16, fp16=torch.float16)
         with (
             torch.autocast(ids.device.type, torch.bfloat16)
             if self.precision == 'bf16'
             else contextlib.nullcontext()
         ):
-            return hidden_states(self.model, ids)
-
-
-class HeadLoss:
-    "Loss of the hidden states of `HiddenLM`: its model's head and the cross-entropy in one, in slices."
-
-    def __init__(self, wrapped, rows=1024):
-        self.wrapped, self.rows = wrapped, rows
-
-    def __call__(self, h, y):
-        from nlpdeep.losses import linear_cross_entropy
-
-        h, head, low = (
-            h.as_subclass(torch.Tensor),
-            lm_head(self.wrapped.model),
-            dict(bf16=torch.bfloat16, fp16=torch.float16).get(self.wrapped.precision),
-        )
-        return linear_cross_entropy(
-            h, head.weight, y.as_subclass(torch.Tensor), head.bias, chunk=self.rows, low=low
-        )
+            h = hidden_states(self.model, ids)
+            if not self.plain:
+                return head_logits(self.model, h).float()
+        head = lm_head(self.model)
+        return LazyLogits(h, head.weight, head.bias, low.get(self.precision))
 
 
 def causal_learner(
@@ -200,13 +203,13 @@ def causal_learner(
     """
     from fastai.basics import Learner, Perplexity
 
-    from nlpdeep.precision import Precision
+    from nlpdeep.precision import LinearCrossEntropyLoss, Precision
     from nlpdeep.training import FusedAdam
 
     p, cbs = precision or matmul_precision(), list(cbs or [])
     if p not in ('bf16', 'fp16', 'fp32'):
         raise InputError(f'precision is {p!r}; it takes bf16, fp16 or fp32')
-    if not isinstance(model, GPT2) and model.config._attn_implementation == 'eager':
+    if not isinstance(model, GPT2) and model.config._attn_implementation == 'eager' and model._supports_sdpa:
         model.set_attn_implementation('sdpa')
     if p == 'fp16':
         cbs.append(Precision('fp16'))  # its gradients need a scaler
@@ -214,7 +217,7 @@ def causal_learner(
     return Learner(
         dls,
         wrapped,
-        loss_func=HeadLoss(wrapped, rows),
+        loss_func=LinearCrossEntropyLoss(chunk=rows),
         opt_func=opt_func or FusedAdam,
         metrics=metrics or [Perplexity()],
         cbs=cbs,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import random
 import zlib
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from fastai.basics import Callback, CancelEpochException, GetAttr, L, get_model, num_distrib, rank_distrib
 from fastai.callback import schedule as fastai_schedule
+from fastai.callback.tracker import TrackerCallback
 
 from .core import InputError, atomic
 
@@ -136,16 +138,20 @@ def load_state(path) -> dict:
         raise InputError(f'the checkpoint {path.name} is cut short or damaged ({e}). {anew}') from e
     if 'nlpdeep_state' not in meta:
         raise InputError(f'{path.name} is a safetensors file, but no checkpoint of a training. {anew}')
-    if int(meta['nlpdeep_state']) > _FORMAT:
+    mark = meta['nlpdeep_state']
+    if mark.isdecimal() and int(mark) > _FORMAT:
         raise InputError(
-            f'the checkpoint {path.name} was written by a newer nlpdeep (format {meta["nlpdeep_state"]}, '
+            f'the checkpoint {path.name} was written by a newer nlpdeep (format {mark}, '
             f'this one knows {_FORMAT}): update nlpdeep'
         )
-    if _digest(meta['state'], tensors) != meta['sha256']:
+    if _digest(meta.get('state', ''), tensors) != meta.get('sha256'):
         raise InputError(
             f'the checkpoint {path.name} has been changed since it was written: its hash is wrong. {anew}'
         )
-    return _unpack(json.loads(meta['state']), tensors)
+    try:
+        return _unpack(json.loads(meta['state']), tensors)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        raise InputError(f'the checkpoint {path.name} holds something odd ({e!r:.80}). {anew}') from e
 
 # %% ../nbs/08b_checkpoints.ipynb #78803928
 class _SkipFirstBatches(GetAttr):
@@ -175,9 +181,12 @@ def _crc(b) -> int:
 
 
 def _data_mark(dl) -> str | None:
-    """A checksum of how many documents a loader has, and of the first, the middle and the last; None where
-    they are not the same twice, or cannot be looked at.
+    """A checksum of all documents and labels of a loader of ours; of another, of how many items it has,
+    and of the
+    first, the middle and the last; None where they are not the same twice, or cannot be looked at.
     """
+    dl = getattr(dl, 'whole', dl)
+    docs, h = getattr(dl, 'docs', None), hashlib.sha256()
 
     def flat(o):
         return (
@@ -198,11 +207,134 @@ def _data_mark(dl) -> str | None:
 
     state = random_state()
     try:
-        return one if (one := look()) == look() else None
+        if not hasattr(docs, 'arrays'):
+            return one if (one := look()) == look() else None
+        h.update(np.asarray(docs.lens, '<i8').tobytes())
+        for k in range(0, len(docs), 4096):
+            for a in docs.arrays(np.arange(k, min(k + 4096, len(docs)))):
+                h.update(np.ascontiguousarray(a, '<i4').tobytes())
+        for c in getattr(dl, 'columns', None) or []:
+            h.update(np.asarray(c).tobytes())
+        return h.hexdigest()[:12]
     except Exception:
         return None
     finally:
         set_random_state(state)
+
+# %% ../nbs/08b_checkpoints.ipynb #c4a11bac
+_PLAIN = (int, float, bool, str, type(None), np.generic)
+
+
+def _model_numbers(model) -> dict:
+    "Dropouts and other numbers of the modules that decide what they do, by name."
+    return {
+        f'{n}.{k}'.lstrip('.'): v
+        for n, m in model.named_modules()
+        for k, v in sorted(vars(m).items())
+        if k == 'precision'
+        or isinstance(v, (int, float))
+        and (isinstance(v, float) or k == 'p' or k.endswith('_p') or 'drop' in k)
+    }
+
+
+def _settings(o) -> dict:
+    "What an object was made with, as far as these are plain values that it has kept."
+    names = inspect.signature(type(o).__init__).parameters
+    return {
+        k: v.item() if isinstance(v, np.generic) else v
+        for k, v in vars(o).items()
+        if k in names and isinstance(v, _PLAIN) and k != 'chunk'
+    }
+
+
+def _is_library(cb, *but) -> bool:
+    return type(cb).__module__.split('.')[0] in ('fastai', 'nlpdeep') and type(cb).__name__ not in but
+
+
+_WATCHERS = (
+    'Checkpoint _SkipEpochs LossCurve PerplexityCurve ProgressLines Recorder '
+    'ProgressCallback ShowGraphCallback '
+    'CSVLogger SaveModelCallback ParamScheduler TrainEvalCallback CastToTensor'
+).split()  # they change nothing in the weights, or stand elsewhere in the fingerprint
+
+
+def _callback_state(cbs) -> dict:
+    """What callbacks remember: of each what its `state_dict` gives; of fastai's own that have none, the
+    numbers.
+    Keyed by class and count.
+    """
+    out = {}
+    for cb in cbs:
+        if isinstance(cb, Checkpoint):
+            continue
+        name = type(cb).__name__
+        key = f'{name} {sum(k.split()[0] == name for k in out)}'
+        if hasattr(type(cb), 'state_dict'):
+            out[key] = cb.state_dict()
+        elif type(cb).__module__.startswith('fastai.callback.t'):  # tracker, training
+            made_with = inspect.signature(type(cb).__init__).parameters
+            out[key] = {
+                k: v
+                for k, v in vars(cb).items()
+                if isinstance(v, (int, float, np.generic, torch.Tensor)) and k not in made_with and k != 'run'
+            }
+    return out
+
+
+def _set_callback_state(cbs, saved: dict):
+    "Give the callbacks what `_callback_state` took; one that is new keeps its own."
+    seen = {}
+    for cb in cbs:
+        name = type(cb).__name__
+        key = f'{name} {seen.setdefault(name, 0)}'
+        if key not in saved or isinstance(cb, Checkpoint):
+            continue
+        seen[name] += 1
+        if hasattr(type(cb), 'load_state_dict'):
+            cb.load_state_dict(saved[key])
+        else:
+            vars(cb).update(saved[key])
+
+
+def _differences(there: dict, here: dict) -> list[str]:
+    "What differs between two fingerprints, in words."
+    out = []
+    for k in dict.fromkeys([*here, *there]):
+        a, b = there.get(k), here.get(k)
+        if a == b:
+            continue
+        if isinstance(a, dict) and isinstance(b, dict):
+            out += [f'{k} {o}' for o in _differences(a, b)][:3]
+        else:
+            out.append(k + (f': {a} there, {b} here' if len(f'{a}{b}') < 60 else ''))
+    return out
+
+
+class _SkipEpochs(Callback):
+    """The first `n` epochs, which an earlier process has finished, pass without an event for any other
+    callback.
+    """
+
+    order = -1_000_000
+
+    def __init__(self, n):
+        self.n, self.quiet = n, []
+
+    def before_epoch(self):
+        if self.epoch < self.n:
+            if not self.quiet:
+                self.quiet = [cb for cb in self.learn.cbs if cb is not self and cb.run]
+                for cb in self.quiet:
+                    cb.run = False
+            raise CancelEpochException()
+        self._wake()
+
+    def _wake(self):
+        for cb in self.quiet:
+            cb.run = True
+        self.quiet = []
+
+    after_cancel_fit = after_fit = _wake
 
 # %% ../nbs/08b_checkpoints.ipynb #f8f1e788
 def _memory(model) -> dict:
@@ -284,12 +416,24 @@ class Checkpoint(Callback):
         return {
             'epochs': self.n_epoch,
             'batches per epoch': len(self.dls.train),
+            'checkpoint format': 2,
             'learning rate': [float(h['lr']) for h in self.opt.hypers],
             'weight decay': [float(h['wd']) for h in self.opt.hypers],
             'schedule': [{k: curve(f) for k, f in s.items()} for s in scheds],
             'shapes of the weights': {n: list(p.shape) for n, p in named},
             'frozen weights': [n for n, p in named if not p.requires_grad],
             'training data': _data_mark(self.dls.train),
+            'validation data': _data_mark(self.dls.valid)
+            if any(isinstance(cb, TrackerCallback) for cb in self.learn.cbs)
+            else None,
+            'model': _model_numbers(get_model(self.model)),
+            'callbacks': {
+                type(cb).__name__: _settings(cb) for cb in self.learn.cbs if _is_library(cb, *_WATCHERS)
+            },
+            'loss and optimizer': {
+                f'{name} {type(o).__name__}': _settings(o)
+                for name, o in (('loss', self.learn.loss_func), ('optimizer', self.opt))
+            },
             'vocabulary': hashlib.sha256(json.dumps(list(map(str, words))).encode()).hexdigest()[:12],
             **self.also,
         }
@@ -323,14 +467,24 @@ class Checkpoint(Callback):
             train_iter=self.train_iter,
             crc=_crc(self.rest.last) if batch else None,
             recorder=curve,
+            callbacks=_callback_state(self.learn.cbs),
+            # accumulated for a step that has not come yet
+            grads={n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+            if self.pending
+            else {},
         )
 
     def load_state_dict(self, s: dict):
-        "Weights and optimizer of state `s`."
+        "Weights, optimizer, callbacks and curve of state `s`."
         get_model(self.model).load_state_dict(s['model'])
         self.opt.load_state_dict(_to_device(s['opt'], next(self.model.parameters()).device))
         if s['scaler'] is not None and getattr(self.learn, 'scaler', None) is not None:
             self.learn.scaler.load_state_dict(s['scaler'])
+        for n, p in get_model(self.model).named_parameters():
+            if n in s['grads']:
+                p.grad = s['grads'][n].to(p)
+        _set_callback_state(self.learn.cbs, s['callbacks'])
+        self.load_curve(s)
 
     def load_curve(self, s: dict):
         "The recorder's curve of state `s`."
@@ -346,7 +500,7 @@ class Checkpoint(Callback):
         r.smooth_loss.val, r.smooth_loss.count = c['smooth']
 
     def before_fit(self):
-        self.state = self.start = None
+        self.state, self.start, self.pending, self.due = None, None, False, False
         if self.not_a_fit():
             return
         self.this_run = json.loads(json.dumps(self.fingerprint()))
@@ -356,11 +510,7 @@ class Checkpoint(Callback):
             self._together()
         if self.state is None:
             return
-        other = [
-            k + (f': {a} there, {b} here' if len(f'{a}{b}') < 60 else '')
-            for k, b in self.this_run.items()
-            if (a := self.state['plan'].get(k)) != b
-        ]
+        other = _differences(self.state['plan'], self.this_run)
         if other:
             raise InputError(
                 f'the checkpoint {self.path.name} is of another run, with other {"; ".join(other)}. Give '
@@ -368,6 +518,8 @@ class Checkpoint(Callback):
             )
         self.load_state_dict(self.state)
         self.resumed = self.state['epoch'], self.state['batch']
+        if self.state['epoch']:
+            self.learn.add_cb(_SkipEpochs(self.state['epoch']))
 
     def _together(self):
         "All processes must stand at the same moment."
@@ -379,20 +531,14 @@ class Checkpoint(Callback):
                 f'place copies of one moment'
             )
 
-    def before_epoch(self):
-        if self.state is not None and self.epoch < self.state['epoch']:
-            raise CancelEpochException()
-
-    def after_cancel_epoch(self):
-        if self.state is not None and hasattr(self.learn, 'recorder'):
-            self.recorder.log = L([self.epoch, *self.state['recorder']['values'][self.epoch]])
+    def after_fit(self):
+        self.learn.remove_cbs([cb for cb in self.learn.cbs if isinstance(cb, _SkipEpochs)])
 
     def before_train(self):
         if self.not_a_fit():
             return
         s, self.state, self.skipped = self.state, None, 0
         if s is not None:
-            self.load_curve(s)
             rng, order = s['start'] if s['batch'] else (s['random'], s['order'])
             set_random_state(rng)
             set_loader_state(self.dls.train, order)
@@ -417,10 +563,18 @@ class Checkpoint(Callback):
     def before_batch(self):
         if self.training:
             self.learn.iter += self.skipped
+            self.pending = True
+
+    def after_step(self):
+        self.pending = False
 
     def after_batch(self):
-        if self.training and self.start is not None and (self.iter + 1) % self.every == 0:
+        if not self.training or self.start is None:
+            return
+        self.due = self.due or (self.iter + 1) % self.every == 0
+        if self.due and not self.pending:  # with gradients accumulated it waits for the step
             self._write(self.epoch, self.iter + 1)
+            self.due = False
 
     def after_train(self):
         self.skipped = 0

@@ -21,9 +21,9 @@ import time
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['SIZES', 'InputError', 'settings', 'version', 'home', 'cuda', 'size', 'pick', 'set_seed', 'device', 'precision',
-           'device_report', 'versions', 'threads', 'torch_threads', 'recover', 'check_destination', 'atomic',
-           'write_json']
+__all__ = ['SIZES', 'InputError', 'settings', 'version', 'home', 'cuda', 'size', 'pick', 'set_seed', 'own_randomness', 'device',
+           'reading_copy', 'precision', 'device_report', 'versions', 'threads', 'torch_threads', 'recover',
+           'check_destination', 'atomic', 'write_json']
 
 # %% ../nbs/00a_core.ipynb #6e0de463
 class InputError(ValueError):
@@ -104,6 +104,28 @@ def set_seed(seed: int | None = None) -> int:
     return seed
 
 # %% ../nbs/00a_core.ipynb #9fe979aa
+@contextlib.contextmanager
+def own_randomness(seed: int | None = None):
+    """In this block the generators of Python, NumPy and PyTorch begin at `seed` (None: that of
+    settings.ini); after
+    it they go on as if nothing had been.
+    """
+    import numpy as np
+    import torch
+
+    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    set_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])
+        torch.set_rng_state(kept[2])
+        if gpus:
+            torch.cuda.set_rng_state_all(gpus)
+
+
 def device() -> str:
     "`cuda` where it works, else `cpu`; `$NLPDEEP_DEVICE` overrides."
     d = os.environ.get('NLPDEEP_DEVICE', '').strip().lower()
@@ -122,6 +144,26 @@ def _amx() -> bool:
 
     probe = getattr(torch.cpu, '_is_amx_tile_supported', None)
     return bool(probe and probe())
+
+
+def reading_copy(model):
+    """The same weights in evaluation mode, with a state of its own: a call reads with it, and neither
+    the model
+    nor another thread notices. (Of `torch.compile`d models the plain one is read.)
+    """
+    done = {}
+
+    def copied(m):
+        if m is None or id(m) in done:
+            return done.get(id(m))
+        done[id(m)] = new = object.__new__(type(m))
+        new.__dict__.update(m.__dict__, training=False)
+        for k in ('_parameters', '_buffers'):
+            new.__dict__[k] = dict(m.__dict__[k])
+        new.__dict__['_modules'] = {k: copied(o) for k, o in m._modules.items()}
+        return new
+
+    return copied(getattr(model, '_orig_mod', model))
 
 
 def precision(dev: str | None = None) -> str:

@@ -296,6 +296,7 @@ class WeightAverage:
     def update(self):
         self.steps += 1
         keep = min(self.decay, self.steps / (self.steps + 9))
+        self.mean = [m.to(p.device) for m, p in zip(self.mean, self.model.parameters())]  # it may have moved
         for m, p in zip(self.mean, self.model.parameters()):
             m.lerp_(p, 1 - keep)
 
@@ -310,9 +311,9 @@ def exchange_words(ids: torch.Tensor, words: list, before: int) -> torch.Tensor:
     """A copy of the text `ids` in which the `words` change places with each other, at random, wherever the
     word `before` follows.
     """
-    words = torch.as_tensor(words)
-    new = torch.arange(int(max(ids.max(), words.max())) + 1)
-    new[words] = words[torch.randperm(len(words))]
+    words = torch.as_tensor(words, device=ids.device)
+    new = torch.arange(int(max(ids.max(), words.max())) + 1, device=ids.device)
+    new[words] = words[torch.randperm(len(words)).to(ids.device)]
     at = (ids[1:] == before).nonzero().squeeze(1)
     out = ids.clone()
     out[at] = new[ids[at]]

@@ -139,7 +139,7 @@ def _check_network():
     ]
     with tempfile.TemporaryDirectory() as d:
         try:
-            r = subprocess.run([*cmd, '-d', d], capture_output=True, text=True, timeout=60)
+            r = subprocess.run([*cmd, '-d', d], capture_output=True, text=True, timeout=20)
             ok, lost = r.returncode == 0, 'No module named pip' in r.stderr
         except subprocess.TimeoutExpired:
             ok = lost = False

@@ -31,8 +31,8 @@ from nlpdeep.rules import (
 )
 
 # %% auto #0
-__all__ = ['LangTables', 'can_match', 'split_affixes', 'merge_specials', 'lang_tables', 'NeedsNeighbours', 'BoundedCache',
-           'chunks_of', 'check_text', 'WordTokenizer', 'maybe_wrep', 'ruled_chunk', 'FastRules']
+__all__ = ['LangTables', 'can_match', 'affix_reach', 'split_affixes', 'merge_specials', 'lang_tables', 'NeedsNeighbours',
+           'BoundedCache', 'chunks_of', 'check_text', 'WordTokenizer', 'maybe_wrep', 'ruled_chunk', 'FastRules']
 
 # %% ../nbs/02b_fast_words.ipynb #b5fc8a00
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class LangTables:
     merges: dict  # affix tokens in a row that spaCy's second pass puts together: tokens -> the special case
     pairs: frozenset  # neighbours in `merges`
     lens: tuple  # lengths of `merges`, longest first
+    bounded: bool = False  # are all affixes and special cases short, but for runs of one character?
 
 # %% ../nbs/02b_fast_words.ipynb #57986f5c
 _letters = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'
@@ -100,13 +101,63 @@ def can_match(pattern: re.Pattern, alphabet: str = _letters, start: bool = False
 
 # %% ../nbs/02b_fast_words.ipynb #476ba967
 _re_letters = re.compile('[a-zA-Z]*')
+_NEAR = 48  # characters at an end of a long chunk that are looked at
+
+
+def affix_reach(pattern: re.Pattern) -> int | None:
+    """How many characters a match of `pattern` and what it looks at around it can span, where it is
+    bounded but for
+    runs of one character (dots, say); None: it is not bounded. Reads the parsed pattern.
+    """
+    try:
+        from re import _constants as C
+        from re import _parser as P
+    except ImportError:
+        import sre_constants as C
+        import sre_parse as P  # Python 3.10
+
+    def most(seq):  # the greatest width, with look-arounds; None where it has no bound
+        total = 0
+        for op, av in seq:
+            if op is C.BRANCH:
+                w = [most(o) for o in av[1]]
+                w = None if None in w else max(w)
+            elif op is C.SUBPATTERN:
+                w = most(av[-1])
+            elif op in (C.ASSERT, C.ASSERT_NOT):
+                w = most(av[1])
+            elif op in (C.MAX_REPEAT, C.MIN_REPEAT):
+                one = most(av[2])
+                run = len(av[2]) == 1 and av[2][0][0] is C.LITERAL
+                w = (
+                    4
+                    if av[1] is C.MAXREPEAT and run
+                    else None
+                    if av[1] is C.MAXREPEAT
+                    else one and one * av[1]
+                )
+                w = 0 if one == 0 else w
+            elif op in (C.LITERAL, C.NOT_LITERAL, C.IN, C.ANY):
+                w = 1
+            elif op is C.AT:
+                w = 0
+            else:
+                w = None
+            if w is None:
+                return None
+            total += w
+        return total
+
+    return most(P.parse(pattern.pattern, pattern.flags))
 
 
 def split_affixes(s: str, T: LangTables) -> list[str]:
     """spaCy's first pass over a chunk: cut off prefixes and suffixes until nothing gives, then split the rest
-    at infixes.
+    at infixes. Of a long chunk only the ends are looked at (`_peel`), so the time is linear in its length.
     """
     exc, front, back, last, k = T.exceptions, [], [], 0, 0
+    if len(s) > 2 * _NEAR and T.bounded and not T.whole:
+        front, s, back = _peel(s, T)
     while s and len(s) != last and s not in exc and not (T.whole and T.whole(s)):
         last = len(s)
         if T.plain:
@@ -131,6 +182,28 @@ def split_affixes(s: str, T: LangTables) -> list[str]:
             back.append(s[-j:])
         s = s[i : last - j]
     return front + _rest(s, T) + back[::-1]
+
+
+def _peel(s, T):
+    """The affixes in front and at the end of a long chunk, and what is left between. No special case is
+    so long, and
+    a match that fills all that is looked at (a run of dots, say) is left to the slow way.
+    """
+    front, back, lo, hi = [], [], 0, len(s)
+    while hi - lo > 2 * _NEAR:
+        head, tail = s[lo : lo + _NEAR], s[hi - _NEAR : hi]
+        m = T.prefix.search(head)
+        i = m.end() - m.start() if m else 0
+        m = T.suffix.search(tail)
+        j = m.end() - m.start() if m else 0
+        if i > _NEAR // 2 or j > _NEAR // 2 or not i + j:
+            break
+        if i:
+            front.append(s[lo : lo + i])
+        if j:
+            back.append(s[hi - j : hi])
+        lo, hi = lo + i, hi - j
+    return front, s[lo:hi], back
 
 
 def _rest(s, T):
@@ -192,6 +265,14 @@ def _reaches_out(toks, spans, T):
     return False
 
 # %% ../nbs/02b_fast_words.ipynb #3bc9c936
+def _fast_url(match):
+    "spaCy's test for addresses; the name before an @ is found in linear time, with the same result."
+    pattern, slow = getattr(match, '__self__', None), r'(?:\S+(?::\S*)?@)?'
+    if not isinstance(pattern, re.Pattern) or slow not in pattern.pattern:
+        return match
+    return re.compile(pattern.pattern.replace(slow, r'(?:\S+@)?'), pattern.flags).match
+
+
 def lang_tables(lang: str, special_toks=()) -> LangTables | None:
     """The tables of spaCy's `lang` with `special_toks` as special cases; `None` where our way does not apply:
     a language with a tokenizer of its own.
@@ -226,7 +307,7 @@ def lang_tables(lang: str, special_toks=()) -> LangTables | None:
         {},
         *res,
         D.token_match,
-        D.url_match,
+        _fast_url(D.url_match),
         plain,
         plain and not can_match(res[0], _letters[:26], start=True),
         {},
@@ -245,11 +326,13 @@ def lang_tables(lang: str, special_toks=()) -> LangTables | None:
         merges,
         frozenset(p for t in merges for p in zip(t, t[1:])),
         tuple(sorted({len(t) for t in merges}, reverse=True)),
+        all(o is not None and o < _NEAR // 4 for o in map(affix_reach, res[:2]))
+        and all(len(k) < _NEAR for k in exc),
     )
 
 # %% ../nbs/02b_fast_words.ipynb #006b3e1d
 class NeedsNeighbours(Exception):
-    "The tokens of this chunk hang on the chunks beside it, so they cannot be kept."
+    "The tokens of this chunk hang on the chunks beside it, so they cannot be kept; its tokens without them."
 
 
 class BoundedCache(dict):
@@ -345,6 +428,7 @@ class WordTokenizer:
         self.special_toks = list(SPECIAL_TOKENS if special_toks is None else special_toks)
         self.tables = lang_tables(lang, self.special_toks)
         self.memo = BoundedCache(self._chunk, memo)
+        self.hot = None, None  # the last chunk that needs its neighbours, and its tokens without them
 
     def __reduce__(self):
         return type(self), (self.lang, self.special_toks, self.buf_sz, self.size)  # the memo stays behind
@@ -352,9 +436,12 @@ class WordTokenizer:
     def _chunk(self, s):
         if s.isspace():
             return tuple(split_affixes(s, self.tables))
+        if self.hot[0] == s:
+            raise NeedsNeighbours(self.hot[1])
         toks, hot = merge_specials(split_affixes(s, self.tables), self.tables)
         if hot:
-            raise NeedsNeighbours
+            self.hot = s, toks
+            raise NeedsNeighbours(toks)
         return tuple(toks)
 
     @property
@@ -413,11 +500,11 @@ def _with_neighbours(tok, t, chunks):
     for i, c in enumerate(chunks):
         try:
             out += tok.memo[c]
-        except NeedsNeighbours:
+        except NeedsNeighbours as e:
             near = chunks[max(0, i - 1) : i + 2]
             if any(pair(a, b) in T.pairs for a, b in zip(near, near[1:])):
                 return _by_spacy(tok, t)
-            out += merge_specials(split_affixes(c, T), T)[0]
+            out += e.args[0]
     return out
 
 # %% ../nbs/02b_fast_words.ipynb #4b7d3a37

@@ -21,6 +21,7 @@ import zipfile
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
+from urllib.request import HTTPRedirectHandler
 
 from .core import InputError, atomic, home
 
@@ -131,9 +132,55 @@ ARCHIVE_ERRORS = (
 )
 
 
+def _zip_count(path) -> int | None:
+    "How many members the end of a zip says there are; None where that cannot be found."
+    size = path.stat().st_size
+    with open(path, 'rb') as f:
+        f.seek(max(0, size - 2**16 - 120))
+        end = f.read()
+    at, big = end.rfind(b'PK\5\6'), end.rfind(b'PK\6\6')
+    if big >= 0 and len(end) >= big + 40:
+        return int.from_bytes(end[big + 32 : big + 40], 'little')
+    return int.from_bytes(end[at + 10 : at + 12], 'little') if at >= 0 and len(end) >= at + 12 else None
+
+
+_MOST_HEADS = 2**24  # bytes of long names and other remarks in a tar
+
+
+class _TarInfo(tarfile.TarInfo):
+    "A member's head; one that asks for much memory for a name or a remark is refused before it is read."
+
+    _remarks = (
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+    )
+
+    @classmethod
+    def fromtarfile(cls, tar):
+        tar.remarks = getattr(tar, 'remarks', 0)
+        return super().fromtarfile(tar)
+
+    def _proc_member(self, tar):
+        if self.type in self._remarks:
+            tar.remarks += self.size
+            if not 0 <= self.size <= tar.remarks <= _MOST_HEADS:
+                raise InputError(
+                    f'{short_path(tar.name)} unpacks to more than it may: its remarks '
+                    f'alone (long names, say) are '
+                    f'over {_MOST_HEADS:,} bytes: nothing was unpacked; get it from its source again'
+                )
+        return super()._proc_member(tar)
+
+
 def _zip(path, kind):
     "(name, size, plain file or folder?, function that reads it) of each member."
     with zipfile.ZipFile(path) as z:
+        said, found = _zip_count(path), len(z.infolist())
+        if said is not None and found != said and (said != 0xFFFF or found < said):
+            raise zipfile.BadZipFile(f'it lists {found:,} members where {said:,} were written')
         for m in z.infolist():
             mode = m.external_attr >> 16 & 0o170000
             yield (
@@ -145,19 +192,21 @@ def _zip(path, kind):
 
 
 def _tar(path, kind):
-    """(name, size, plain file or folder?, function that reads it) of each member; goes on to the very end, so
-    that the check sum is compared.
+    """(name, size with its head, plain file or folder?, function that reads it) of each member; goes on
+    to the very
+    end, so that the check sum is compared.
     """
-    with tarfile.open(path, f'r:{kind}') as t:
-        for m in t:
+    with tarfile.open(path, f'r:{kind}', tarinfo=_TarInfo) as t:
+        while (m := t.next()) is not None:
+            t.members = []  # it would keep them all
             yield (
                 m.name,
-                m.size,
+                m.size + 512,
                 m.isreg() or m.isdir(),
                 None if m.isdir() else lambda: t.extractfile(m).read(),
             )
-        while t.fileobj.read(2**20):
-            pass
+        while rest := t.fileobj.read(2**20):
+            yield 'end', len(rest), True, None
 
 # %% ../nbs/01a_fetch.ipynb #2d3a1b94
 def _climbs(name) -> bool:
@@ -238,7 +287,9 @@ def _pip(what, folder):
         '--only-binary=:all:',
         '--ignore-requires-python',
         '--retries',
-        '2',
+        '1',
+        '--timeout',  # seconds of silence
+        '10',
         '--dest',
         str(folder),
         what,
@@ -323,12 +374,27 @@ def _ask(url, f, *args):
         raise Unreachable(f'{re.sub(r"//[^/@]*@", "//", url)}: {why}') from e
 
 
+class _SameHost(HTTPRedirectHandler):
+    "Follows a redirect; the password stays where another host, another port or plain http comes next."
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        from urllib.parse import urlsplit
+
+        new, a, b = (
+            super().redirect_request(req, fp, code, msg, headers, newurl),
+            *map(urlsplit, (req.full_url, newurl)),
+        )
+        if new is not None and (a.scheme, a.netloc) != (b.scheme, b.netloc):
+            new.remove_header('Authorization')
+        return new
+
+
 def _open(url, cert=''):
     "Open `url` (http, https or file), with the password it may hold."
     import base64
     import ssl
     from urllib.parse import unquote, urlsplit
-    from urllib.request import Request, urlopen
+    from urllib.request import HTTPSHandler, Request, build_opener
 
     u, heads = (
         urlsplit(url),
@@ -343,10 +409,9 @@ def _open(url, cert=''):
             + base64.b64encode(f'{unquote(u.username)}:{unquote(u.password or "")}'.encode()).decode()
         )
         url = u._replace(netloc=u.netloc.rpartition('@')[2]).geturl()
-    return urlopen(
-        Request(url, headers=heads),
-        timeout=30,
-        context=ssl.create_default_context(cafile=cert or None) if u.scheme == 'https' else None,
+    context = ssl.create_default_context(cafile=cert or None)
+    return build_opener(_SameHost, HTTPSHandler(context=context)).open(
+        Request(url, headers=heads), timeout=15
     )
 
 # %% ../nbs/01a_fetch.ipynb #72351709
@@ -367,7 +432,7 @@ def download_file(url, to, cert=''):
                 bar.update(len(block))
                 got += len(block)
     if size and got != size:
-        raise Unreachable(f'{url}: only {got:,} of {size:,} bytes arrived')
+        raise Unreachable(f'{re.sub(r"//[^/@]*@", "//", url)}: only {got:,} of {size:,} bytes arrived')
 
 # %% ../nbs/01a_fetch.ipynb #29bba19a
 class _Links(HTMLParser):

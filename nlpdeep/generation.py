@@ -5,11 +5,9 @@
 # %% ../nbs/09d_generation.ipynb #3c0cc6e0
 from __future__ import annotations
 
-import copy
-
 import torch
 
-from .core import InputError, settings
+from .core import InputError, reading_copy, settings
 from .numericalization import FAKE
 from .processor import BOS_ID, TextProcessor
 from .rules import SPECIAL_TOKENS
@@ -19,13 +17,6 @@ from .sampling import check_sampling, penalize_repetition, sample_next
 __all__ = ['generate']
 
 # %% ../nbs/09d_generation.ipynb #46fa0975
-def _twin(model):
-    "The same weights with a state of its own, so that several threads may write at once."
-    twin = copy.copy(model)
-    twin._modules = {k: copy.copy(m) for k, m in model._modules.items()}
-    return twin
-
-
 @torch.no_grad()
 def generate(
     model,  # a language model
@@ -63,8 +54,7 @@ def generate(
     x = torch.from_numpy(words.vocab.encode(start)).to(dev).expand(n, -1)
     written = torch.zeros(n, len(words), dtype=torch.bool, device=dev).scatter_(1, x, True) & ~free
     texts, left = [list(start) for _ in range(n)], [n_words] * n
-    model.eval()
-    model = _twin(model)
+    model = reading_copy(model)  # another thread may write with it at the same time
     model.reset()
     for step in range(2 * n_words):  # marks such as xxmaj don't count as words
         scores = model(x)[0][:, -1].float()
@@ -80,5 +70,4 @@ def generate(
                 left[k] -= words.vocab[i] not in SPECIAL_TOKENS
         if not any(left):
             break
-    model.reset()
     return [words.text(o[::-1] if words.backwards else o) for o in texts]

@@ -10,6 +10,8 @@ import functools
 import torch
 import torch.nn.functional as F
 
+from .core import InputError
+
 # %% auto #0
 __all__ = ['onednn_linear', 'has_onednn', 'fast_linear', 'lstm_step', 'prefers_own_lstm', 'bf16_lstm']
 
@@ -38,12 +40,18 @@ def fast_linear(x, w, b=None):
         or x.device.type != 'cpu'
         or torch.is_autocast_enabled('cpu')
         or not x.dtype == w.dtype == torch.float32
+        or w.dim() != 2
     )
     return F.linear(x, w, b) if plain or w.numel() < 2**16 or not has_onednn() else onednn_linear(x, w, b)
 
 
 def lstm_step(x, h, c, wi, wh, bi=None, bh=None):
     "An LSTM cell. x: (bs, in), h and c: (bs, hid) -> the new h and c"
+    want = (len(x), wh.shape[1])
+    if tuple(h.shape) != want or tuple(c.shape) != want:
+        raise InputError(
+            f'h and c must be (bs, hid) = {want}; these are {tuple(h.shape)} and {tuple(c.shape)}'
+        )
     i, f, g, o = (fast_linear(x, wi, bi) + fast_linear(h, wh, bh)).chunk(4, 1)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     return o.sigmoid() * c.tanh(), c
@@ -172,6 +180,11 @@ def bf16_lstm(x, hx, ws, biases=True, layers=1, dropout=0.0, train=True, bidir=F
         return None
     if not biases or layers > 1 or bidir or ws[0].shape[1] + ws[1].shape[1] < 1024:
         return None
+    want = (1, x.shape[0 if batch_first else 1], ws[1].shape[1])
+    if [tuple(o.shape) for o in hx] != [want] * 2:
+        raise InputError(
+            f'h and c must be (layers, bs, hid) = {want}; these are {[tuple(o.shape) for o in hx]}'
+        )
     with torch.autocast('cpu', enabled=False):
         out, h, c = _LSTM16.apply(x.transpose(0, 1) if batch_first else x, *hx, *ws)
     return (out.transpose(0, 1) if batch_first else out), h, c

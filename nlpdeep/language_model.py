@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from fastai.basics import Callback, DataLoaders, Recorder, trainable_params
 
 from .awd_lstm import AWDLSTMConfig, SequentialRNN
-from .core import SIZES, InputError, device, set_seed, size
+from .core import SIZES, InputError, device, reading_copy, set_seed, size
 from .lm_dataloader import LMDataLoader, TokenArray
 from .losses import linear_cross_entropy
 from .processor import BOS_ID, PAD_ID
@@ -201,8 +201,7 @@ def perplexity(model, ids, bs: int = 16, seq_len: int = 70) -> float:
     bs = max(1, min(bs, (sum(map(len, ids)) - 1) // 2))
     x, y = batchify(ids, bs)
     dev, loss = next(model.parameters()).device, 0.0
-    was = model.training
-    model.eval()
+    model = reading_copy(model)
     model.reset()
     model(
         torch.full((bs, 1), BOS_ID, device=dev)
@@ -217,8 +216,6 @@ def perplexity(model, ids, bs: int = 16, seq_len: int = 70) -> float:
             loss += F.cross_entropy(
                 model(part)[0].flatten(0, 1).float(), targ.flatten(), reduction='sum'
             ).item()
-    model.train(was)
-    model.reset()
     return math.exp(min(loss / y.numel(), 700.0))
 
 
@@ -269,7 +266,26 @@ class LossCurve(Callback):
     order = Recorder.order + 10
 
     def __init__(self, losses: list, bar, each_epoch):
-        self.losses, self.bar, self.each_epoch = losses, bar, each_epoch
+        self.losses, self.bar, self.each_epoch, self.first, self.epochs = (
+            losses,
+            bar,
+            each_epoch,
+            len(losses),
+            [],
+        )
+
+    def state_dict(self) -> dict:
+        "The losses of this fit, and each epoch's record with how many losses there were then."
+        return dict(losses=self.losses[self.first :], epochs=self.epochs)
+
+    def load_state_dict(self, s: dict):
+        "Tell of the epochs that an earlier process has finished, one by one, as it did."
+        for n, values in s['epochs']:
+            self.losses[self.first :] = s['losses'][:n]
+            self.each_epoch(*values)
+        self.losses[self.first :] = s['losses']
+        self.epochs = [(n, tuple(values)) for n, values in s['epochs']]
+        self.bar.update(len(s['losses']))
 
     def after_batch(self):
         if not self.training:
@@ -280,6 +296,7 @@ class LossCurve(Callback):
 
     def after_epoch(self):
         if self.learn.recorder.values:
+            self.epochs.append((len(self.losses) - self.first, tuple(self.learn.recorder.values[-1])))
             self.each_epoch(*self.learn.recorder.values[-1])
 
 

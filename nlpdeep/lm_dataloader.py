@@ -215,12 +215,22 @@ class Documents:
             _in_range(self.arrs[i : i + 1024], i, vocab_sz)
         if own:
             self.arrs = [a.astype(np.int32) for a in self.arrs]
+        # a tensor moves its memory when it is sent to another process: an array that looks at it would not
+        else:
+            first = (o[0] if isinstance(o, tuple) and o else o for o in docs)
+            self.arrs = [
+                o.detach().as_subclass(torch.Tensor)
+                if isinstance(o, torch.Tensor) and o.device.type == 'cpu'
+                else a
+                for o, a in zip(first, self.arrs)
+            ]
 
     def __len__(self):
         return len(self.lens)
 
     def arrays(self, idxs: np.ndarray) -> list:
-        return list(map(self.arrs.__getitem__, idxs.tolist()))
+        some = map(self.arrs.__getitem__, idxs.tolist())
+        return [o if type(o) is np.ndarray else o.numpy() for o in some]
 
     def check(self, a, vocab_sz=None):
         return a  # done when they were read
@@ -262,8 +272,7 @@ class TokenArray:
         vocab_sz=None,  # ids must be below; looked at while they are read
     ):
         self.ids, self.offsets, self.labels, self.vocab_sz, self.folder = (
-            np.asarray(ids),
-            np.asarray(offsets),
+            *(np.array(o) if isinstance(o, torch.Tensor) else np.asarray(o) for o in (ids, offsets)),
             labels,
             vocab_sz,
             None,

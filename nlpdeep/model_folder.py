@@ -5,8 +5,10 @@
 # %% ../nbs/09f_model_folder.ipynb #175f02c5
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from .core import InputError, atomic, check_destination, recover, versions, write_json
@@ -15,7 +17,7 @@ from .processor import TextProcessor
 
 # %% auto #0
 __all__ = ['FORMAT', 'file_sha256', 'config_checksum', 'model_files', 'save_folder', 'can_write', 'read_config', 'check_config',
-           'check_files', 'load_folder']
+           'check_files', 'read_object', 'read_settings', 'read_weights', 'load_folder']
 
 # %% ../nbs/09f_model_folder.ipynb #7b200c3d
 FORMAT = 1  # of the model folder; raised when an older nlpdeep could not read it
@@ -119,7 +121,7 @@ def read_config(path: Path) -> dict:
     "What config.json in the model folder `path` holds; an InputError where it cannot be read."
     try:
         return json.loads((path / 'config.json').read_text(encoding='utf-8'))
-    except (UnicodeDecodeError, json.JSONDecodeError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise InputError(
             f'{path}/config.json is cut short or was edited ({e}): copy the folder again, or train anew'
         ) from None
@@ -128,17 +130,32 @@ def read_config(path: Path) -> dict:
 def check_config(path: Path, cfg: dict) -> None:
     "An InputError unless this nlpdeep reads the format of `cfg`, and nobody has edited it."
     if not isinstance(cfg.get('format'), int) or cfg['format'] > FORMAT:
+        by = cfg.get('versions')
+        by = by.get('nlpdeep', '?') if isinstance(by, dict) else '?'
         raise InputError(
-            f'{path} was saved by a newer nlpdeep ({cfg.get("versions", {}).get("nlpdeep", "?")}, format '
-            f'{cfg.get("format")}); '
+            f'{path} was saved by a newer nlpdeep ({by}, format {cfg.get("format")}); '
             f'this one reads up to format {FORMAT}: pip install -U nlpdeep'
         )
     if cfg.get('checksum') != config_checksum(cfg):
         raise InputError(f'{path}/config.json was edited after it was saved: undo that, or train anew')
 
 
+def _check_shape(path: Path, cfg: dict) -> None:
+    "An InputError where config.json, however it was signed, lacks a part or has one of another kind."
+    kinds = dict(sha256=dict, settings=dict, info=dict, versions=dict, sizes=dict, card=dict, classes=list)
+    odd = [k for k, kind in kinds.items() if k in cfg and not isinstance(cfg[k], kind)]
+    lacks = [k for k in ('sha256', *(('classes', 'info') if 'settings' in cfg else ())) if k not in cfg]
+    if cfg.get('kind') and 'info' in lacks:
+        lacks.remove('info')  # of the classifiers of chapter 12
+    if odd or lacks:
+        raise InputError(f'{path}/config.json is odd or not whole ({", ".join(odd + lacks)}): train anew')
+    if any(not isinstance(f, str) or f.startswith('/') or '..' in Path(f).parts for f in cfg['sha256']):
+        raise InputError(f'{path}/config.json names files outside of the folder: train anew')
+
+
 def check_files(path: Path, cfg: dict) -> None:
     "An InputError unless every file that `cfg` names is there, byte for byte."
+    _check_shape(path, cfg)
     missing = sorted(f for f in cfg['sha256'] if not (path / f).is_file())
     if missing:
         raise InputError(
@@ -151,12 +168,53 @@ def check_files(path: Path, cfg: dict) -> None:
             )
 
 
-def _finite(weights: dict, path) -> dict:
-    bad = sorted(
-        k for k, v in weights.items() if not (v.is_floating_point() and v.isfinite().all()) and v.numel() > 1
-    )
-    if bad:
-        raise InputError(f'the weights {", ".join(bad[:3])} in {path} are not finite numbers: train anew')
+def read_object(file: Path) -> dict:
+    "The JSON object in `file`; an InputError where there is none."
+    try:
+        found = json.loads(file.read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError) as e:
+        raise InputError(
+            f'{file} cannot be read ({e!s:.100}): copy the folder again, or train anew'
+        ) from None
+    if not isinstance(found, dict):
+        raise InputError(f'{file} holds something else than settings: copy the folder again, or train anew')
+    return found
+
+
+def read_settings(cls, settings: dict, path):
+    """The settings (a dataclass) that a model folder keeps; an InputError that names one that is odd or
+    unknown.
+    """
+    kinds = dict(bool=bool, int=int, float=(int, float), str=str)
+    fields = {f.name: kinds[str(getattr(f.type, '__name__', f.type))] for f in dataclasses.fields(cls)}
+    if not isinstance(settings, dict):
+        raise InputError(f'{path} holds no settings: copy it again, or train anew')
+    for k, v in settings.items():
+        if k not in fields:
+            raise InputError(
+                f'{path} has a setting {k!r} that this nlpdeep does not know: pip install -U nlpdeep'
+            )
+        if not isinstance(v, fields[k]) or isinstance(v, bool) != (fields[k] is bool):
+            raise InputError(f'{path}: the setting {k} is {v!r:.40}: copy it again, or train anew')
+    return cls(**settings)
+
+
+def read_weights(file: Path) -> dict:
+    "The tensors in a safetensors file; an InputError where it is damaged, or a weight is no finite number."
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(file)
+    except (SafetensorError, OSError, ValueError) as e:
+        raise InputError(f'{file} cannot be read ({e}): copy it again, or train anew') from e
+    for k, w in weights.items():
+        if not w.is_floating_point() and not k.endswith('num_batches_tracked'):
+            raise InputError(
+                f'{file}: {k} is {w.dtype}, and weights are fractions: copy it again, or train anew'
+            )
+        if not w.isfinite().all():
+            raise InputError(f'{file}: {k} holds values that are no finite numbers: train anew')
     return weights
 
 
@@ -164,8 +222,6 @@ def load_folder(path) -> tuple[dict, TextProcessor | None, dict]:
     """Weights, words (None: the model has a tokenizer of its own) and config of a model folder, every
     checksum compared; an InputError where anything is missing, cut, edited or newer than this nlpdeep.
     """
-    from safetensors.torch import load_file
-
     path = Path(path).expanduser()
     recover(path)
     if not path.is_dir():
@@ -195,8 +251,15 @@ def load_folder(path) -> tuple[dict, TextProcessor | None, dict]:
                 f'{path} holds files that were not saved with the model: {", ".join(extra)}. Take them out '
                 f'of lm/; some would be read in place of others'
             )
-        return _finite(load_file(path / 'model.safetensors'), path), None, cfg
-    tok = json.loads((path / 'tokenizer.json').read_text(encoding='utf-8'))
+        return read_weights(path / 'model.safetensors'), None, cfg
+    tok = read_object(path / 'tokenizer.json')
+    odd = [k for k, kind in (('lang', str), ('kind', str), ('hash', str)) if not isinstance(tok.get(k), kind)]
+    if odd or not re.fullmatch('[A-Za-z_-]{1,20}', tok['lang']) or tok['kind'] not in ('words', 'pieces'):
+        raise InputError(f'{path}/tokenizer.json is odd ({", ".join(odd) or "lang or kind"}): copy it again')
+    if tok['kind'] == 'pieces' and not (path / 'pieces.model').is_file():
+        raise InputError(
+            f'{path} is no whole model folder, it lacks pieces.model: copy it again, or train anew'
+        )
     words = TextProcessor(
         Vocab.load(path / 'vocab.json'),
         tok['lang'],
@@ -213,4 +276,4 @@ def load_folder(path) -> tuple[dict, TextProcessor | None, dict]:
             f'{path} was trained on words cut in another way than this installation cuts them '
             f'({diff or "the tokenizer itself differs"}): its weights would read noise'
         )
-    return _finite(load_file(path / 'model.safetensors'), path), words, cfg
+    return read_weights(path / 'model.safetensors'), words, cfg

@@ -177,7 +177,7 @@ class Vocab(Sequence):
             obj = json.loads(Path(path).read_text(encoding='utf-8'))
         except OSError as e:
             raise InputError(f'no vocabulary at {path} ({e.strerror})') from None
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             raise InputError(f'{path} is no whole vocabulary file ({e}): copy it again') from None
         if (
             not isinstance(obj, dict)

@@ -52,19 +52,21 @@ def classifier_precision(model: nn.Module, dev: str | None = None) -> str:
 
 # %% ../nbs/08a_precision.ipynb #7e044e9a
 def around_forward(model: nn.Module, context):
-    """Run each forward pass of `model` inside a new `context()`, which is left however the pass ends. Returns
-    a
-    function that stops it.
+    """Run each forward pass of `model` inside a new `context()`, which is left however the pass ends; a
+    copy of
+    the model that is made meanwhile is left alone. Returns a function that stops it.
     """
     open_contexts = []
 
     def enter(module, args):
+        if module is not model:
+            return
         stack = contextlib.ExitStack()
         stack.enter_context(context())
         open_contexts.append(stack)
 
     def leave(module, args, result):
-        if open_contexts:
+        if module is model and open_contexts:
             open_contexts.pop().close()
 
     before = model.register_forward_pre_hook(enter)

@@ -123,10 +123,9 @@ class PerplexityCurve(Callback):
         self.begin = time.monotonic() - 60 * (self.points[-1]['minutes'] if self.points else 0)
 
     def after_batch(self):
-        step, enc = self.epoch * self.n_iter + self.iter + 1, self.model[0]
+        step = self.epoch * self.n_iter + self.iter + 1
         if step % self.every:
             return
-        kept = enc.hidden, enc.bs
         self.points.append(
             dict(
                 step=step,
@@ -135,7 +134,6 @@ class PerplexityCurve(Callback):
                 minutes=(time.monotonic() - self.begin) / 60,
             )
         )
-        enc.hidden, enc.bs = kept
         if self.file:
             write_json(self.file, self.points)
 

@@ -89,8 +89,11 @@ class TextProcessor:
         return tokenize(texts, self.lang, self.pieces)
 
     def ids(self, tokens) -> list:
-        "Arrays of ids, in the order of reading: `xxbos` first in either direction."
-        ids = map(self.vocab.encode, tokens)
+        """Arrays of ids, in the order of reading: `xxbos` first in either direction. A text that holds
+        the word
+        `xxpad` has an unknown word there: the id of the padding is for padding alone.
+        """
+        ids = (np.where(o == PAD_ID, UNK_ID, o) for o in map(self.vocab.encode, tokens))
         return (
             [
                 np.concatenate([o[:1], o[:0:-1]])
@@ -152,8 +155,8 @@ def _marks_undone(toks):
             how = str.capitalize
         elif t == 'xxup':
             how = str.upper
-        elif t in ('xxrep', 'xxwrep') and k + 1 < len(toks) and toks[k].isdigit():
-            n = min(int(toks[k]), 40)
+        elif t in ('xxrep', 'xxwrep') and k + 1 < len(toks) and toks[k].isdecimal():
+            n = min(int(toks[k][-9:]), 40)
             out += [how(toks[k + 1]) * n] if t == 'xxrep' else [how(toks[k + 1])] * n
             k += 2
             how = str

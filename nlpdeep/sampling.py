@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from .core import InputError
 
 # %% auto #0
-__all__ = ['check_sampling', 'seen_tokens', 'penalize_repetition', 'filter_scores', 'sample_next']
+__all__ = ['check_sampling', 'check_finite', 'seen_tokens', 'penalize_repetition', 'filter_scores', 'sample_next']
 
 # %% ../nbs/09c_sampling.ipynb #1fed8e50
 def check_sampling(
@@ -28,6 +28,17 @@ def check_sampling(
         raise InputError(f'min_p is {min_p}; it must be at least 0 (keep all) and below 1')
     if repetition <= 0:
         raise InputError(f'repetition is {repetition}; it must be above 0, and 1 leaves the scores alone')
+
+
+def check_finite(scores: torch.Tensor) -> torch.Tensor:
+    "Scores (bs, vocab) as they are; an `InputError` where one is not a number, or no token may be drawn."
+    if not scores.amax(-1).isfinite().all():
+        raise InputError(
+            'the scores of this model are not finite: its weights are damaged, or its '
+            'training diverged; load it '
+            'again, or train it with a lower learning rate'
+        )
+    return scores
 
 
 def seen_tokens(ids: torch.Tensor, vocab_sz: int, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -84,6 +95,7 @@ def sample_next(
     generator: torch.Generator | None = None,  # None: PyTorch's own
 ) -> torch.Tensor:  # (bs,)
     "Draw the next token of each row; see `filter_scores`. At temperature 0 nothing is drawn."
+    check_finite(scores)
     if temperature == 0:
         check_sampling(temperature, top_k, top_p, min_p)
         return scores.argmax(-1)

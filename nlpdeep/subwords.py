@@ -38,7 +38,8 @@ class SubwordTokenizer:
         char_coverage: float
         # share of characters that get a piece (default: .99999, for languages outside Europe .9998)
         | None = None,
-        max_line: int = 4192,  # longer lines, in bytes, are left out of training, as sentencepiece does
+        # longer lines, in bytes, are cut at spaces for training (sentencepiece leaves them out)
+        max_line: int = 4192,
     ):
         self.lang, self.special_toks, self.vocab_sz, self.max_vocab_sz = (
             lang,
@@ -84,6 +85,26 @@ class SubwordTokenizer:
         return _train_pieces(self, items, rules or [])
 
 # %% ../nbs/02d_subwords.ipynb #0cc85a07
+def _cut(line: str, most: int, parts: int) -> list[str]:
+    """A line that is longer than `most` bytes in parts of about `parts` bytes, cut at spaces, where no
+    piece reaches
+    over; a word that is longer, between characters.
+    """
+    if len(line) * 4 <= most or len(line.encode()) <= most:
+        return [line]
+    out, size, most = [[]], 0, min(most, parts)
+    for w in re.findall(r'\S+', line):
+        w = [w[k : k + most // 4] for k in range(0, len(w), max(most // 4, 1))] if len(w) * 4 > most else [w]
+        for o in w:
+            n = len(o.encode()) + 1
+            if size + n > most and out[-1]:
+                out.append([])
+                size = 0
+            out[-1].append(o)
+            size += n
+    return [' '.join(o) for o in out if o]
+
+
 def _train_pieces(tok, items, rules):
     "Train `tok` on the lines of `items` after `rules`, unless it has a model."
     import io
@@ -93,7 +114,7 @@ def _train_pieces(tok, items, rules):
     if tok.model is not None:
         return
     texts = (functools.reduce(lambda t, f: f(t), rules, t) for t in _texts(items))
-    lines = [o for t in texts for o in t.split('\n') if o]
+    lines = [o for t in texts for line in t.split('\n') if line for o in _cut(line, tok.max_line, 500)]
     if not lines:
         raise InputError('no text to learn pieces from')
     words = len({w for o in lines for w in o.split()}) // 4
@@ -118,10 +139,11 @@ def _train_pieces(tok, items, rules):
             max_sentence_length=tok.max_line,
         )
     except RuntimeError as e:
-        raise InputError(
-            f'sentencepiece cannot learn {size} pieces from {len(lines)} lines: '
-            f'{str(e).splitlines()[0].rsplit("] ", 1)[-1]}'
-        ) from None
+        why = (
+            ' '.join(str(e).split()).rsplit('] ', 1)[-1]
+            or 'it gives no reason; give more text, or fewer pieces'
+        )
+        raise InputError(f'sentencepiece cannot learn {size} pieces from {len(lines)} lines: {why}') from None
     tok.model = out.getvalue()
 
 # %% ../nbs/02d_subwords.ipynb #ff3e49d2

@@ -25,7 +25,7 @@ from .awd_lstm import language_model
 from .core import InputError, device, set_seed
 from .generation import generate
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, unigram_perplexity
-from .model_folder import load_folder, save_folder
+from .model_folder import load_folder, read_settings, save_folder
 from .pretraining import Pretrained, SampledSoftmaxLoss, load_matched, pretrained
 from .processor import UNK_ID, TextProcessor, tokenize
 from .reader_features import LSTMReader, open_reader, reader_kind, warn_of_unknown
@@ -163,7 +163,7 @@ class ULMFiTModel:
 
     @classmethod
     def load(cls, path, weights, words, cfg):
-        settings_ = ULMFiTConfig(**cfg['settings'])
+        settings_ = read_settings(ULMFiTConfig, cfg['settings'], path)
         lm, net = _networks(settings_, len(words), len(cfg['classes']))
         try:
             lm.load_state_dict(_named(weights, 'lm') | {'1.decoder.weight': weights['lm.0.encoder.weight']})

@@ -155,6 +155,12 @@ class DivergenceGuard(Callback):
     def before_fit(self):
         self.best, self.now, self.n = math.inf, 0.0, 0
 
+    def state_dict(self) -> dict:
+        return dict(best=self.best, now=self.now, n=self.n)
+
+    def load_state_dict(self, s: dict):
+        self.best, self.now, self.n = s['best'], s['now'], s['n']
+
     def where(self) -> str:
         "The place in the training, in words."
         lrs = sorted({float(h['lr']) for h in self.opt.hypers})

@@ -5,7 +5,6 @@
 # %% ../nbs/09e_classifier.ipynb #22f58782
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from fastai.basics import Callback, DataLoaders, Recorder, accuracy
 from torch import nn
 
 from .awd_lstm import AWDLSTM, AWDLSTMConfig
-from .core import InputError, device, set_seed
+from .core import InputError, device, reading_copy, set_seed
 from .language_model import ProgressLog, ULMFiTConfig, run_one_cycle
 from .lm_dataloader import SortedDataLoader
 from .processor import PAD_ID
@@ -302,15 +301,18 @@ def class_probs(model: Classifier, ids, bs: int | None = None) -> np.ndarray:
         j += len(parts[-1])
 
     def read(part):
-        twin = copy.copy(model)  # the same weights, a state of its own
-        twin._modules = dict(model._modules, encoder=copy.copy(model.encoder))
+        twin = reading_copy(model)
         x = nn.utils.rnn.pad_sequence(
             [torch.from_numpy(ids[k]) for k in part], batch_first=True, padding_value=PAD_ID
         ).to(dev)
         with torch.inference_mode():
-            return twin(x).float().softmax(1).cpu().numpy()
+            scores = twin(x).float()
+        if not scores.isfinite().all():
+            raise InputError(
+                'the scores of this model are not finite: its weights are damaged, or its training diverged'
+            )
+        return scores.softmax(1).cpu().numpy()
 
-    model.eval()
     if dev.type != 'cpu' or n == 1 or len(parts) < 2:
         probs = [read(p) for p in parts]
     else:
