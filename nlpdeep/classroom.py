@@ -217,7 +217,8 @@ def _kernel_manager():
 
     class Here(KernelSpecManager):
         def get_kernel_spec(self, kernel_name):
-            return KernelSpec(argv=make_ipkernel_cmd(), display_name='here', language='python')
+            argv = make_ipkernel_cmd(extra_arguments=['--log-level=ERROR'])
+            return KernelSpec(argv=argv, display_name='here', language='python')
 
     return AsyncKernelManager(kernel_spec_manager=Here())
 
