@@ -269,8 +269,8 @@ def front_page(chapters, workshops) -> str:
             f'- **{p.name[:2]} [{title}](nbs/{p.name})** · {nbs.hours(p)} hours. {promise}'
             for p, (title, promise) in ((p, nbs.headline(p)) for p in chapters)
         ),
-        'Begin with [chapter 00](nbs/00_start.ipynb). To work through the course on your own machine: '
-        '`pip install nlpdeep`, `nlpdeep course`.',
+        'Begin with [chapter 00](nbs/00_start.ipynb). Where nlpdeep is installed, `nlpdeep course` copies '
+        'all notebooks into a folder of yours, and `nlpdeep check 00` says how far your exercises are.',
     ]
 
     def tree(caption, names):

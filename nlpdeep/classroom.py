@@ -296,7 +296,7 @@ def check_chapter(
         resources={'metadata': {'path': str(path.resolve().parent)}},
     )
     try:
-        client.execute(env=env)
+        client.execute(env=env, cleanup_kc=True)  # the kernel ends with it, whatever happens
     except CellExecutionError as e:
         raise InputError(
             f'a cell of the lesson fails, before the exercises: {e.ename}: {e.evalue}. Run {path.name} '

@@ -576,7 +576,8 @@ _Open = Annotated[bool, typer.Option('--open', help='Start JupyterLab on it.')]
 
 @app.command(
     'course',
-    epilog='Exit code 0: done. 2: something must be mended, and the message says what; nothing was written.',
+    epilog='Exit code 0: done. 2: something must be mended, and the message says what; nothing of yours was '
+    'touched.',
 )
 def course_command(folder: _Course = Path('nlpdeep-course'), open_: _Open = False):
     """
