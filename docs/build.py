@@ -54,8 +54,19 @@ def with_math(text: str) -> str:
         made = convert(tex, display='block' if block else 'inline')
         return f'<div class="formula">{made}</div>' if block else made
 
-    code = r'```.*?```|`[^`\n]*`'
+    code = r'```.*?```|`[^`\n]*`|<code>.*?</code>'
     return re.sub(rf'(?s)({code})|\$\$(.+?)\$\$|\$(?=\S)([^$\n]+?)(?<=\S)\$(?!\d)', formula, text)
+
+
+def marked_up(text: str) -> str:
+    "HTML of a folded answer or hint, in which markdown is not read: `*word*` and code in backticks as HTML."
+    out = []
+    for i, piece in enumerate(re.split(r'(?s)(<code>.*?</code>|<[^>]+>)', text)):
+        if not i % 2:
+            piece = re.sub(r'`([^`]+)`', r'<code>\1</code>', piece)
+            piece = re.sub(r'(?<![\w*])\*([^*\s](?:[^*]*[^*\s])?)\*(?![\w*])', r'<em>\1</em>', piece)
+        out.append(piece)
+    return ''.join(out)
 
 
 def site_links(text: str, here: str) -> str:
@@ -86,6 +97,7 @@ def page_of_notebook(path: Path) -> dict:
         meta = {}
         if c['cell_type'] == 'markdown':
             source = re.sub(r'(?m)^\[!\[[^\]]*\]\([^)]*\)\]\([^)]*\)\n?', '', source)
+            source = re.sub(r'(?s)<details>.*?</details>', lambda m: marked_up(m[0]), source)
             source = with_math(site_links(source, f'nbs/{name}'.rpartition('/')[0]))
         else:
             marks = nbs.directives(c)
@@ -231,7 +243,7 @@ def questions_page(chapters) -> str:
     for p in chapters:
         out.append(f'## {p.name[:2]} [{nbs.headline(p)[0]}](nbs/{p.name})')
         out += [
-            f'<details><summary>{q}</summary>{with_math(site_links(a, "nbs"))}</details>'
+            with_math(site_links(marked_up(f'<details><summary>{q}</summary>{a}</details>'), 'nbs'))
             for q, a in nbs.questions(p)
         ]
     return '\n\n'.join(out) + '\n'
@@ -253,13 +265,12 @@ def front_page(chapters, workshops) -> str:
         'their outputs; they need no network.',
         '![What the course builds](nbs/images/way.svg)',
         '## Chapters',
-        '| | chapter | hours | what it promises |\n|---|---|---|---|\n'
-        + '\n'.join(
-            f'| {p.name[:2]} | [{nbs.headline(p)[0]}](nbs/{p.name}) | {nbs.hours(p)} | {nbs.headline(p)[1]} |'
-            for p in chapters
+        '\n'.join(
+            f'- **{p.name[:2]} [{title}](nbs/{p.name})** · {nbs.hours(p)} hours. {promise}'
+            for p, (title, promise) in ((p, nbs.headline(p)) for p in chapters)
         ),
-        'Begin with [chapter 00](nbs/00_start.ipynb). To work through the course on your own machine: '
-        '`pip install nlpdeep`, `nlpdeep course`.',
+        'Begin with [chapter 00](nbs/00_start.ipynb). Where nlpdeep is installed, `nlpdeep course` copies '
+        'all notebooks into a folder of yours, and `nlpdeep check 00` says how far your exercises are.',
     ]
 
     def tree(caption, names):
@@ -320,8 +331,15 @@ def write_sources(src: Path):
 
 def build(out) -> Path:
     "Make the site in the folder `out`, which is replaced; returns its first page."
-    from sphinx.cmd.build import main
-
+    try:
+        import furo  # noqa: F401
+        import latex2mathml  # noqa: F401
+        import myst_nb  # noqa: F401
+        from sphinx.cmd.build import main
+    except ImportError as e:
+        sys.exit(
+            f'the site needs {e.name}: pip install "nlpdeep[docs]", in a checkout pip install -e ".[docs]"'
+        )
     out = Path(out).resolve()
     if out.exists() and any(out.iterdir()) and not (out / 'searchindex.js').is_file():
         sys.exit(f'{out} holds something that is no site: give another folder')

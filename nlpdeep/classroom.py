@@ -217,7 +217,8 @@ def _kernel_manager():
 
     class Here(KernelSpecManager):
         def get_kernel_spec(self, kernel_name):
-            return KernelSpec(argv=make_ipkernel_cmd(), display_name='here', language='python')
+            argv = make_ipkernel_cmd(extra_arguments=['--log-level=ERROR'])
+            return KernelSpec(argv=argv, display_name='here', language='python')
 
     return AsyncKernelManager(kernel_spec_manager=Here())
 
@@ -295,7 +296,7 @@ def check_chapter(
         resources={'metadata': {'path': str(path.resolve().parent)}},
     )
     try:
-        client.execute(env=env)
+        client.execute(env=env, cleanup_kc=True)  # the kernel ends with it, whatever happens
     except CellExecutionError as e:
         raise InputError(
             f'a cell of the lesson fails, before the exercises: {e.ename}: {e.evalue}. Run {path.name} '

@@ -5,6 +5,7 @@
     python tests/notebooks.py check 02       run them in a fresh kernel and report; nothing is written
     python tests/notebooks.py look           the notebooks from outside: cells, exports, words per line of
         code, width
+    python tests/notebooks.py count          exercises, questions and hours of every chapter
     python tests/notebooks.py links          make badges, install lines, the README's tables and CITATION.cff
         from settings.ini, the notebooks' first cells and the records
     python tests/notebooks.py install        write the install lines of this version into all notebooks, or
@@ -380,6 +381,19 @@ def look() -> str:
     return '\n'.join(rows)
 
 
+def count() -> str:
+    "Exercises, questions and hours of every chapter as a table, with the sums."
+    from nlpdeep.classroom import find_exercises
+
+    rows, sums = [f'{"chapter":24}{"exercises":>10}{"questions":>10}  hours'], [0, 0]
+    for p in all_notebooks():
+        if kind(p) == 'chapter':
+            n = [len(find_exercises(read(p)['cells'])), len(questions(p))]
+            sums = [a + b for a, b in zip(sums, n)]
+            rows.append(f'{p.stem:24}{n[0]:10}{n[1]:10}  {hours(p)}')
+    return '\n'.join([*rows, f'{"together":24}{sums[0]:10}{sums[1]:10}'])
+
+
 def linked_readme(text: str) -> str:
     "The README with its table of chapters, its measurements and its links renewed."
     for name, made in (('chapters', chapters()), ('measured', measured())):
@@ -406,13 +420,15 @@ def links():
 
 
 if __name__ == '__main__':
-    if len(sys.argv) < 2 or sys.argv[1] not in ('save', 'check', 'links', 'look', 'install'):
+    if len(sys.argv) < 2 or sys.argv[1] not in ('save', 'check', 'links', 'look', 'install', 'count'):
         sys.exit(__doc__)
     if sys.argv[1] == 'links':
         sys.exit(links())
     if sys.argv[1] == 'install':
         kinds = sys.argv[2:] or ('chapter', 'workshop', 'solution')
         sys.exit(renew_install(p for p in all_notebooks() if kind(p) in kinds))
+    if sys.argv[1] == 'count':
+        sys.exit(print(count()))
     if sys.argv[1] == 'look':
         sys.exit(print(look()))
     for p in all_notebooks():

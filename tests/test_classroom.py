@@ -6,7 +6,7 @@ import re
 import notebooks as nbs
 import pytest
 
-from nlpdeep.classroom import check_chapter, course_notebooks, find_exercises
+from nlpdeep.classroom import _kernel_manager, check_chapter, course_notebooks, find_exercises
 
 CHAPTERS = [p for p in nbs.all_notebooks() if nbs.kind(p) == 'chapter']
 
@@ -43,7 +43,7 @@ def test_enough_to_do():
 
 
 @pytest.mark.slow
-def test_check_a_solved_chapter(tmp_path):
+def test_check_a_solved_chapter(tmp_path, monkeypatch):
     "Chapter 04 with the answers of its solutions: all done; without one of them: that one is named."
     nb = nbs.read(nbs.NBS / '04_lm_dataloader.ipynb')
     answers = {
@@ -59,6 +59,14 @@ def test_check_a_solved_chapter(tmp_path):
         nb['cells'][o.cell]['source'] = f'{answers[check]}\n{source.splitlines()[-1]}'
     mine = tmp_path / '04_lm_dataloader.ipynb'
     mine.write_text(json.dumps(nb))
+    kernels = []
+
+    def noted():
+        kernels.append(_kernel_manager())
+        return kernels[-1]
+
+    monkeypatch.setattr('nlpdeep.classroom._kernel_manager', noted)
     verdicts = check_chapter(mine)
+    assert len(kernels) == 1 and not kernels[0].has_kernel, 'the kernel is left behind'
     assert [v.done for v in verdicts] == [False] + [True] * 5, verdicts
     assert verdicts[0].says.startswith('not yet') and mine.read_text() == json.dumps(nb)

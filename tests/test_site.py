@@ -222,7 +222,7 @@ def browse(site, names, dark=False):
             stderr=subprocess.DEVNULL,
         )
         try:
-            assert done.wait(300), 'the browser did not come to an end'
+            assert done.wait(600), 'the browser did not come to an end'
         finally:
             browser.kill()
             browser.wait()
