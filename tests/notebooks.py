@@ -5,8 +5,9 @@
     python tests/notebooks.py check 02       run them in a fresh kernel and report; nothing is written
     python tests/notebooks.py look           the notebooks from outside: cells, exports, words per line of
         code, width
+    python tests/notebooks.py tables         run the cells again whose saved tables differ from the records
     python tests/notebooks.py links          make badges and install lines from the repository address in
-        settings.ini
+        settings.ini, and the table in nbs/runs/README.md from the scripts
 
 Notebooks run on one thread, which is fastest for tiny models; OMP_NUM_THREADS=2 in the environment changes
 that.
@@ -269,16 +270,27 @@ def linked_readme(text: str) -> str:
     return linked(text, '')
 
 
+def linked_runs(text: str) -> str:
+    "The README of nbs/runs with its table renewed: a line for each script, from the scripts."
+    from nlpdeep.runs import runs_table
+
+    return re.sub(
+        r'(?s)(<!-- runs[^\n]*-->\n).*?(<!-- end -->)', lambda m: m[1] + runs_table() + '\n' + m[2], text
+    )
+
+
 def links():
     for p in all_notebooks():
         s = p.read_text(encoding='utf-8')
         p.write_text(linked(s, p.relative_to(NBS).as_posix()), encoding='utf-8')
     p = ROOT / 'README.md'
     p.write_text(linked_readme(p.read_text(encoding='utf-8')), encoding='utf-8')
+    p = NBS / 'runs' / 'README.md'
+    p.write_text(linked_runs(p.read_text(encoding='utf-8')), encoding='utf-8')
 
 
 if __name__ == '__main__':
-    if len(sys.argv) < 2 or sys.argv[1] not in ('save', 'check', 'links', 'look'):
+    if len(sys.argv) < 2 or sys.argv[1] not in ('save', 'check', 'links', 'look', 'tables'):
         sys.exit(__doc__)
     if sys.argv[1] == 'links':
         sys.exit(links())
@@ -287,7 +299,12 @@ if __name__ == '__main__':
     for p in all_notebooks():
         if sys.argv[2:] and not any(p.name.startswith(o) or p.stem == o for o in sys.argv[2:]):
             continue
-        if sys.argv[1] == 'save':
+        if sys.argv[1] == 'tables':
+            import record_cells
+
+            if n := record_cells.refresh(p):
+                print(f'{p.relative_to(ROOT)}  {n} cells', flush=True)
+        elif sys.argv[1] == 'save':
             print(f'{p.relative_to(ROOT)}  {save(p):.1f} s', flush=True)
         else:
             t = time.time()
