@@ -27,7 +27,7 @@ from .texts import subsample
 # %% auto #0
 __all__ = ['app', 'Device', 'Seed', 'Json', 'Model', 'BENCHES', 'printable', 'Group', 'main', 'run_ulmfit', 'ulmfit',
            'train_summary', 'train', 'pretrain_command', 'classify_table', 'classify', 'generate_command', 'find_bench',
-           'bench_command', 'doctor_command', 'course_command', 'check_command']
+           'bench_command', 'record_command', 'doctor_command', 'course_command', 'check_command']
 
 # %% ../nbs/14a_commands.ipynb #148cb7ef
 # what a terminal would obey, or what would break a line or turn it round
@@ -737,6 +737,64 @@ def bench_command(
         write_json(json_, rows)
     typer.echo(show_bench(rows))
 
+# %% ../nbs/14a_commands.ipynb #5e7a10c2
+@app.command('record')
+def record_command(
+    names: Annotated[
+        Optional[list[str]], typer.Argument(help='Runs, as --list names them.', show_default=False)
+    ] = None,
+    list_: Annotated[bool, typer.Option('--list', help='List them, and make none.')] = False,
+    missing: Annotated[bool, typer.Option('--missing', help='Make what is not recorded.')] = False,
+    stale: Annotated[
+        bool, typer.Option('--stale', help='Make what has changed since: script, package or data.')
+    ] = False,
+    seeds: Annotated[Optional[str], typer.Option(help='1-5, or 0,3,7.', show_default='those planned')] = None,
+    only: Annotated[str, typer.Option(help='Only runs with this text in their config.')] = '',
+    again: Annotated[bool, typer.Option('--again', help='Also what is recorded.')] = False,
+    minutes: Annotated[
+        Optional[float], typer.Option(help='Begin no further run after so many.', show_default='no limit')
+    ] = None,
+):
+    """
+    List the recorded runs of the course, or make them again.
+
+    Without names and options: the list. A run is recorded as soon as it ends, so you can stop at any time
+    and call again. A run that needs something this machine may lack (a GPU, an archive) is only made when
+    you name it.
+
+    Examples:
+
+    `nlpdeep record --list`
+
+    `nlpdeep record schedules --seeds 1-5 --again`
+
+    `nlpdeep record --missing --stale --minutes 60`
+
+    Exit code 0: done, or listed. 1: a run failed. 2: the input is not in order, and the message says how.
+    """
+    from nlpdeep import runs
+
+    have = {n: runs.find_script(n) for n in names} if names else runs.scripts()
+    if list_ or not (names or missing or stale):
+        typer.echo(runs.show_runs(runs.look(names)))
+        return
+    if seeds is not None:
+        runs.seed_range(seeds)  # a mistake is found now, not in the tenth script
+    flags = {'--seeds': seeds, '--only': only, '--minutes': minutes}
+    options = [o for k, v in flags.items() if v not in (None, '') for o in (k, str(v))]
+    options += ['--again'] * again + ['--stale'] * stale
+    failed = []
+    for name, file in have.items():
+        about = runs.glance(file)
+        if not names and (about['needs'] or not about['makes']):
+            continue
+        typer.echo(f'{name}: {about["about"]}')
+        if runs.make_apart(file, *options):
+            failed.append(name)
+    if failed:
+        typer.echo(f'failed: {", ".join(failed)}', err=True)
+        raise typer.Exit(1)
+
 # %% ../nbs/14a_commands.ipynb #40d02f6e
 @app.command('doctor')
 def doctor_command(network: Annotated[bool, typer.Option(help='Ask the package index too.')] = True):
@@ -761,7 +819,8 @@ _Open = Annotated[bool, typer.Option('--open', help='Start JupyterLab on it.')]
 
 @app.command(
     'course',
-    epilog='Exit code 0: done. 2: something must be mended, and the message says what; nothing was written.',
+    epilog='Exit code 0: done. 2: something must be mended, and the message says what; nothing of yours was '
+    'touched.',
 )
 def course_command(folder: _Course = Path('nlpdeep-course'), open_: _Open = False):
     """

@@ -19,7 +19,7 @@ from .core import InputError, _package, device_report, size, versions, write_jso
 from .provenance import commit, made_from, used_data
 
 # %% auto #0
-__all__ = ['results_dir', 'circumstances', 'this_command', 'results', 'record', 'summary', 'published', 'show_results',
+__all__ = ['results_dir', 'circumstances', 'this_command', 'results', 'record', 'forget', 'summary', 'published', 'show_results',
            'flat_tensors', 'assert_parity', 'raised', 'bench', 'show_bench']
 
 # %% ../nbs/00b_records.ipynb #2c29f926
@@ -89,6 +89,8 @@ def _started_with() -> Path | None:
 def _same_run(old, new, key):
     "Does the record `old` hold the same run as `new`, on the same device and in the same precision?"
     a, b = circumstances(old), circumstances(new)
+    if 'precision' not in old and 'precision' not in old['config']:
+        a['precision'] = b['precision']  # an older record: only the machine's is known
     return (
         'archived' not in old
         and {k: old[k] for k in key} == key
@@ -102,14 +104,17 @@ def record(
     data: str,  # which data, which part: "human_numbers, validation"
     seed: int | None = None,  # the seed of this run
     minutes: float | None = None,  # wall time
+    computed_in: str = '',  # its precision ('': that of the config, else the machine's, `core.precision`)
     script: Path | None = None,  # the file whose run this is (None: the one that Python was started with)
     **config,  # what tells this run from the others: model, labels, epochs, ...
 ) -> dict:  # the entry written
     """Add one run to the records, in the place of an earlier one with the same data, seed, size, config,
-    device and precision. A run in another precision than `core.precision()` says so: `precision='bf16'`.
+    device and precision. (Of older records only the machine's precision is known, not the run's: a new
+    one takes the place of either.)
     """
     key = dict(data=data, seed=seed, size=size(), config=config)
     here = circumstances(dict(device=device_report(), config=config))
+    here['precision'] = computed_in or here['precision']
     script = script or _started_with()
     run = dict(
         **key,
@@ -130,6 +135,16 @@ def record(
         old = results(name, 'all', archived=True) if file.exists() else []
         write_json(file, [o for o in old if not _same_run(o, run, key)] + [run])
     return run
+
+
+def forget(name: str, rows: list[dict]) -> None:
+    "Take `rows` out of the records of `name`; archived ones stay."
+    from filelock import FileLock
+
+    file = results_dir() / f'{name}.json'
+    with FileLock(file.with_name(f'.{name}.lock')):
+        have = results(name, 'all', archived=True)
+        write_json(file, [o for o in have if 'archived' in o or o not in rows])
 
 # %% ../nbs/00b_records.ipynb #01cda8d8
 def _spread(vals, fmt):

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .core import InputError, _package, set_seed, size, torch_threads
+from .core import InputError, _package, cuda, set_seed, size, torch_threads
 from .provenance import data_hash, made_from
-from .records import record, results, results_dir
+from .records import circumstances, forget, record, results, results_dir
 
 # %% auto #0
 __all__ = ['Plan', 'Row', 'runs_dir', 'scripts', 'find_script', 'glance', 'load_script', 'planned', 'recorded', 'changed',
@@ -41,6 +41,7 @@ class Plan:
     configs: list[dict] = field(default_factory=lambda: [{}])
     seeds: tuple | Callable[[dict], tuple] = (None,)  # or a function of the config; None: nothing is drawn
     unwritten: tuple = ()  # keys of the configs that are not written down, because `data` already tells them
+    precision: str = 'fp32'  # what its runs compute in; '': what the machine does best, `core.precision`
     threads: int = 1  # tiny models are fastest on one
 
 
@@ -203,12 +204,14 @@ def look(names=None) -> list[dict]:
 
 
 def _records(name):
-    "The records of a file, [] if there is none, None if it holds something else."
+    "The records of a file on this kind of device; [] if there is none, None if it holds something else."
     f = results_dir() / f'{name}.json'
     if not f.exists():
         return []
     rows = json.loads(f.read_text(encoding='utf-8'))
-    return results(name) if isinstance(rows, list) and rows and 'config' in rows[0] else None
+    if not isinstance(rows, list) or (rows and 'config' not in rows[0]):
+        return None
+    return results(name, 'cuda' if cuda() else 'cpu')
 
 # %% ../nbs/00f_runs.ipynb #7c41a810
 def seed_range(text: str) -> list[int]:
@@ -264,16 +267,23 @@ def make(
             out = module.run(seed, **config)
             took = (time.time() - t) / 60
             rows = [Row(out)] if isinstance(out, dict) else out or []
-            for o in rows:
+            made = [
                 record(
                     o.makes or target,
                     o.metrics,
                     data=o.data or _data(plan, config),
                     seed=seed if o.seed == 'same' else o.seed,
                     minutes=took / len(rows) if o.minutes is None else o.minutes,
+                    computed_in=(config | o.config).get('precision', plan.precision),
                     script=file,
                     **(_written(plan, config) | o.config),
                 )
+                for o in rows
+            ]
+            if made:  # what this run made before, in another precision say, has had its time
+                made = json.loads(json.dumps(made))
+                before = [o for o in recorded(plan, config, seed, have or []) if o not in made]
+                forget(target, [o for o in before if circumstances(o)['device'] == made[0]['device']])
             shown = ', '.join(f'{k} {v:.4g}' for k, v in list(rows[0].metrics.items())[:4]) if rows else ''
             what = ', '.join(map(str, config.values()))
             say(f'{what}{"" if seed is None else f", seed {seed}"}: {shown} ({took:.1f} min)')

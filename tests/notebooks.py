@@ -7,9 +7,10 @@
         code, width
     python tests/notebooks.py count          exercises, questions and hours of every chapter
     python tests/notebooks.py links          make badges, install lines, the README's tables and CITATION.cff
-        from settings.ini, the notebooks' first cells and the records
+        from settings.ini, the notebooks' first cells and the records, and the table in nbs/runs/README.md
     python tests/notebooks.py install        write the install lines of this version into all notebooks, or
         into those of a kind: chapter, workshop, solution
+    python tests/notebooks.py tables         run the cells again whose saved tables differ from the records
 
 Notebooks run on one thread, which is fastest for tiny models; OMP_NUM_THREADS=2 in the environment changes
 that.
@@ -410,17 +411,35 @@ def cited(text: str) -> str:
     return re.sub(r'(?m)^repository-code: .*$', f'repository-code: {pkg["repository"]}', text)
 
 
+def linked_runs(text: str) -> str:
+    "The README of nbs/runs with its table renewed: a line for each script, from the scripts."
+    from nlpdeep.runs import runs_table
+
+    return re.sub(
+        r'(?s)(<!-- runs[^\n]*-->\n).*?(<!-- end -->)', lambda m: m[1] + runs_table() + '\n' + m[2], text
+    )
+
+
 def links():
     for p in all_notebooks():
         s = p.read_text(encoding='utf-8')
         p.write_text(linked(s, p.relative_to(NBS).as_posix()), encoding='utf-8')
-    for name, made in (('README.md', linked_readme), ('CITATION.cff', cited)):
-        p = ROOT / name
-        p.write_text(made(p.read_text(encoding='utf-8')), encoding='utf-8')
+    made = {ROOT / 'README.md': linked_readme, ROOT / 'CITATION.cff': cited}
+    made[NBS / 'runs' / 'README.md'] = linked_runs
+    for p, renewed in made.items():
+        p.write_text(renewed(p.read_text(encoding='utf-8')), encoding='utf-8')
 
 
 if __name__ == '__main__':
-    if len(sys.argv) < 2 or sys.argv[1] not in ('save', 'check', 'links', 'look', 'install', 'count'):
+    if len(sys.argv) < 2 or sys.argv[1] not in (
+        'save',
+        'check',
+        'links',
+        'look',
+        'install',
+        'count',
+        'tables',
+    ):
         sys.exit(__doc__)
     if sys.argv[1] == 'links':
         sys.exit(links())
@@ -434,7 +453,12 @@ if __name__ == '__main__':
     for p in all_notebooks():
         if sys.argv[2:] and not any(p.name.startswith(o) or p.stem == o for o in sys.argv[2:]):
             continue
-        if sys.argv[1] == 'save':
+        if sys.argv[1] == 'tables':
+            import record_cells
+
+            if n := record_cells.refresh(p):
+                print(f'{p.relative_to(ROOT)}  {n} cells', flush=True)
+        elif sys.argv[1] == 'save':
             print(f'{p.relative_to(ROOT)}  {save(p):.1f} s', flush=True)
         else:
             t = time.time()

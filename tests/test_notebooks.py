@@ -7,6 +7,7 @@ import sys
 import nbformat
 import notebooks as nbs
 import pytest
+import record_cells
 
 ALL = nbs.all_notebooks()
 ids = [p.relative_to(nbs.NBS).as_posix() for p in ALL]
@@ -15,7 +16,22 @@ each = pytest.mark.parametrize('path', ALL, ids=ids)
 
 @each
 def test_runs(path):
-    nbs.execute(path)
+    "It runs, and the cells that show records show what is saved."
+    fresh = nbs.tidy(nbs.execute(path))
+    for old, new in zip(nbs.read(path)['cells'], fresh['cells'], strict=True):
+        if record_cells.reads_records(old):
+            assert record_cells.saved(new) == record_cells.saved(old), (
+                f'run: tests/notebooks.py save {path.stem}'
+            )
+
+
+@each
+def test_tables_are_todays(path):
+    """What a saved table shows is what the records say now (the cells that need nothing trained; `test_runs`
+    has the others).
+    """
+    for cell, saved, today in record_cells.check(path):
+        assert today in (None, saved), f'{cell}: run: python tests/notebooks.py tables {path.stem}'
 
 
 @each

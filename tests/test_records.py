@@ -91,6 +91,23 @@ def test_only_what_a_run_depends_on_makes_it_stale(toy):
     assert [o['seed'] for o in results('toy') if o['config'] == dict(k=4)] == [7]
 
 
+def test_a_run_made_again_takes_the_place_of_what_it_made_before(toy):
+    R.make(toy, say=[].append)
+    rows = results('toy')
+    write_json(
+        results_dir() / 'toy.json',
+        [
+            dict(rows[0], precision='bf16'),
+            dict(rows[1], archived='gone'),
+            *rows[1:],
+            dict(rows[2], device='T4'),
+        ],
+    )
+    R.make(toy, again=True, say=[].append)
+    assert [o['precision'] for o in results('toy')] == ['fp32'] * 3
+    assert len(results('toy', 'all', archived=True)) == 5, 'an archived record or one of a GPU is gone'
+
+
 def test_other_data_makes_a_run_stale(toy, monkeypatch):
     R.make(toy, say=[].append)
     rows = results('toy')
@@ -122,6 +139,13 @@ def test_archived_records_are_kept_and_not_shown(toy):
     assert R.look()[0]['missing'] == 1
     R.make(toy, say=[].append)  # made anew beside the archived one, which stays
     assert len(results('toy')) == 3 and len(results('toy', archived=True)) == 4
+
+
+def test_readme_lists_every_script():
+    readme = (nbs.NBS / 'runs' / 'README.md').read_text(encoding='utf-8')
+    assert nbs.linked_runs(readme) == readme, 'run: python tests/notebooks.py links'
+    for name, file in R.scripts().items():
+        assert name in readme and R.glance(file)['about'], name
 
 
 def test_bad_input_of_runs(toy, monkeypatch):

@@ -22,7 +22,7 @@ CORPORA = dict(movie_snippets=movie_snippets, newsgroups=newsgroups, imdb=imdb)
 # how many labels: a few, and all there are
 LABELS = dict(
     movie_snippets=('100', '500', '2,000', '8,835'),
-    newsgroups=('2,000', 'NNN'),
+    newsgroups=('2,000', '10,147'),
     imdb=('100', '500', '2,000', '22,500'),
 )
 

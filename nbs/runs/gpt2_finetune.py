@@ -20,8 +20,9 @@ from nlpdeep.core import device, set_seed
 from nlpdeep.corpora import wikitext2
 from nlpdeep.runs import Plan, Row, run_script
 
-SLICE = dict(name='smollm2', train=50_000, valid=16_000)
-FULL = dict(name='gpt2', train=0, valid=0)  # 0: all of it
+HUB = {'SmolLM2-135M': 'smollm2', 'gpt2': 'gpt2'}
+SLICE = dict(model='SmolLM2-135M', train=50_000, valid=16_000)
+FULL = dict(model='gpt2', train=0, valid=0)  # 0: all of it
 
 PLAN = Plan(
     makes='gpt2_finetune',
@@ -31,7 +32,7 @@ PLAN = Plan(
         dict(o, lr=1e-4, bs=4, seq_len=256)
         for o in ([SLICE, FULL] if os.environ.get('NLPDEEP_GPT2_FULL') else [SLICE])
     ],
-    unwritten=('name', 'train', 'valid'),
+    unwritten=('train', 'valid'),
     seeds=(0, 1),
 )
 
@@ -45,8 +46,8 @@ def first(tok, texts, limit):
     )
 
 
-def run(seed, name, train, valid, lr, bs, seq_len):
-    df, lm, prec = wikitext2(), load_pretrained(name), matmul_precision()
+def run(seed, model, train, valid, lr, bs, seq_len):
+    df, lm, prec = wikitext2(), load_pretrained(HUB[model]), matmul_precision()
     part = {
         p: first(lm.tokenizer, df.text[df.part == p], n) for p, n in dict(train=train, valid=valid).items()
     }
@@ -55,23 +56,23 @@ def run(seed, name, train, valid, lr, bs, seq_len):
     if train or valid:
         data = f'wikitext2, first {len(part["train"])} articles of train, {len(part["valid"])} of valid'
 
-    def ppl(model, when):
+    def ppl(net, when):
         r = causal_perplexity(
-            model.eval(), lm.tokenizer, part['valid'], precision='fp32' if prec == 'fp32' else 'bf16'
+            net.eval(), lm.tokenizer, part['valid'], precision='fp32' if prec == 'fp32' else 'bf16'
         )
         return {f'{k}_{when}': r[f'per_{k}'] for k in ('token', 'word', 'byte')}
 
     set_seed(seed)
-    model = load_pretrained(name).model.to(device())
+    net = load_pretrained(HUB[model]).model.to(device())
     ids = TransformersTokenizer(lm.tokenizer)
     rows = [ids(o) for p in ('train', 'valid') for o in part[p]]
     n = len(part['train'])
     dls = TfmdLists(
         rows, [], splits=[list(range(n)), list(range(n, len(rows)))], dl_type=LMDataLoader
     ).dataloaders(bs=bs, seq_len=seq_len, device=device())
-    learn = causal_learner(dls, model, prec)
+    learn = causal_learner(dls, net, prec)
     with learn.no_bar(), learn.no_logging():
-        m = ppl(model, 'before') | dict(tokens=size['train'], valid_tokens=size['valid'])
+        m = ppl(net, 'before') | dict(tokens=size['train'], valid_tokens=size['valid'])
         m['loader_before'] = learn.validate()[1]
         fit = time.time()
         learn.fit_one_cycle(1, lr)
@@ -79,8 +80,8 @@ def run(seed, name, train, valid, lr, bs, seq_len):
         m |= dict(
             loader_after=learn.validate()[1], fit_minutes=fit / 60, tokens_per_second=size['train'] / fit
         )
-        m |= ppl(model, 'after')
-    return [Row(m, dict(model=lm.name, precision=prec, attention='sdpa'), data=data)]
+        m |= ppl(net, 'after')
+    return [Row(m, dict(precision=prec, attention='sdpa'), data=data)]
 
 
 if __name__ == '__main__':

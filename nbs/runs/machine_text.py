@@ -47,6 +47,7 @@ PLAN = Plan(
     makes='machine_text machine_text_samples',
     chapter='13_machine_text',
     minutes=25,
+    precision='',
     data=lambda config: (
         ('presidential messages' if config['generator'] == STRANGERS else 'movie snippets') + ', 24 tokens'
     ),

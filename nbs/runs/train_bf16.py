@@ -23,6 +23,7 @@ PLAN = Plan(
     makes='train_bf16',
     chapter='08a_precision',
     minutes=2,
+    precision='',
     data='random words',
     configs=[dict(model=name, rounds=3) for name in MODELS],
     seeds=(0,),

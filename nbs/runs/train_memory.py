@@ -42,6 +42,7 @@ PLAN = Plan(
     makes='train_memory',
     chapter='08e_learners',
     minutes=1,
+    precision='',
     data='random words, 32 x 70 a batch, 400/1152 x 3',
     configs=[
         dict(words=words, learner=learner)

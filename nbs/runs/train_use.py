@@ -19,6 +19,7 @@ PLAN = Plan(
     makes='train_use',
     chapter='14_cli',
     minutes=3,
+    precision='',
     data=lambda config: DATA[config['stage'].split()[0].strip(',')],
     configs=[
         dict(stage=s, rounds=5) for s in ('generate one', 'generate many', 'classify', 'classify, get_preds')

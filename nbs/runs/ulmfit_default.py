@@ -22,6 +22,7 @@ PLAN = Plan(
     makes='ulmfit_default',
     chapter='14a_commands',
     minutes=12,
+    precision='',
     data='movie snippets, split by film',
     configs=[dict(run='nlpdeep ulmfit')],
     seeds=(1, 2),

@@ -112,6 +112,7 @@ PLAN = Plan(
     makes='ulmfit_full',
     chapter='10_transfer',
     minutes=3000,
+    precision='',
     needs="a GPU and fastai's WikiText-103 weights",
     data='IMDb, test reviews at hand',
     configs=[dict(way=way) for way in ('forwards', 'backwards', 'both')],

@@ -29,6 +29,7 @@ from nlpdeep.baselines import tfidf_baseline
 from nlpdeep.core import home, set_seed
 from nlpdeep.corpora import imdb
 from nlpdeep.language_model import ProgressLog, ULMFiTConfig
+from nlpdeep.precision import classifier_precision
 from nlpdeep.pretraining import pretrained
 from nlpdeep.runs import Plan, Row, run_script
 from nlpdeep.ulmfit import Classifier, class_probs, fit_classifier
@@ -107,7 +108,7 @@ def judge(arm, labels, seed, ds, y, name):
         ProgressLog(lambda s: print(s, flush=True), bars=False),
     )
     return {p: class_probs(m, ids[p]) for p in ('valid', 'test')}, dict(
-        longest=LONGEST, base_tokens=base.card.get('tokens')
+        longest=LONGEST, base_tokens=base.card.get('tokens'), precision=classifier_precision(m)
     )
 
 
@@ -274,7 +275,8 @@ def run(seed, arm, labels):
             if not all(file(way, p).exists() for p in ('valid', 'test')):
                 run(seed, way, labels)
         probs = {p: sum(np.load(file(w, p)) for w in BOTH) / 2 for p in ('valid', 'test')}
-        return [Row(right(probs), dict(base_tokens=read))]
+        m = Classifier(ULMFiTConfig(**opened(base).sizes).encoder(len(opened(base).words), True), 2)
+        return [Row(right(probs), dict(base_tokens=read, precision=classifier_precision(m)))]
     probs, note = judge(arm, labels, seed, ds, y, base)
     KEPT.mkdir(parents=True, exist_ok=True)
     for p in probs:
