@@ -33,6 +33,7 @@ import argparse
 import dataclasses
 import functools
 import time
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -43,11 +44,11 @@ from nlpdeep.awd_lstm import language_model
 from nlpdeep.baselines import tfidf_baseline
 from nlpdeep.core import home, set_seed
 from nlpdeep.corpora import movie_snippets
-from nlpdeep.language_model import ULMFiTConfig, finetune_lm
+from nlpdeep.language_model import ProgressLog, ULMFiTConfig, finetune_lm
 from nlpdeep.precision import lm_precision
 from nlpdeep.pretraining import SampledSoftmaxLoss, load_matched
 from nlpdeep.records import record, results, results_dir
-from nlpdeep.text_classifier import TextClassifier
+from nlpdeep.text_classifier import read_texts
 from nlpdeep.texts import as_frame, check_labels, subsample
 from nlpdeep.ulmfit import Classifier, class_probs, fit_classifier
 
@@ -71,23 +72,22 @@ def reader(seed, reads):
     `reads`: settings, as pairs.
     """
     df = as_frame(movie_snippets(), seed=seed)
-    c = TextClassifier(ULMFiTConfig.sized(seed=seed, **dict(reads)))
-    c.classes = check_labels(df)
-    ids = c._read(df)
+    cfg = ULMFiTConfig.sized(seed=seed, **dict(reads))
+    cfg, base, words, ids, _ = read_texts(df, cfg, ProgressLog(None))
     set_seed(seed)
-    c.lm = language_model(c.cfg.encoder(len(c.words)))
-    if c.base:
-        load_matched(c.lm, c.base.weights, c.words.vocab.match(c.base.words.vocab))
+    lm = language_model(cfg.encoder(len(words)))
+    if base:
+        load_matched(lm, base.weights, words.vocab.match(base.words.vocab))
     read = [o for p in ('train', 'unsup') for o in ids[p]]
     h = finetune_lm(
-        c.lm,
+        lm,
         read,
         ids['valid'],
-        c.cfg,
-        loss_func=SampledSoftmaxLoss(np.bincount(np.concatenate(read), minlength=len(c.words))),
+        cfg,
+        loss_func=SampledSoftmaxLoss(np.bincount(np.concatenate(read), minlength=len(words))),
     )
     print(dict(reads), seed, f'perplexity {h["before"]:.1f} -> {h["after"]:.1f}', flush=True)
-    return c
+    return SimpleNamespace(cfg=cfg, words=words, lm=lm, classes=check_labels(df))
 
 
 def judge(arm, df, seed, base):
