@@ -31,7 +31,7 @@ from .precision import LinearCrossEntropyLoss
 from .processor import TextProcessor, tokenize
 from .provenance import note_data
 from .subwords import SubwordTokenizer
-from .texts import check_texts
+from .texts import MAX_CHARS, check_texts
 from .tokenization import RulesTokenizer
 
 # %% auto #0
@@ -303,7 +303,7 @@ def _words_for(train, cfg, pieces):
     "The vocabulary of pretraining and the tokens of `train`."
     model = None
     if pieces:
-        sp = SubwordTokenizer(cfg.lang, vocab_sz=pieces)
+        sp = SubwordTokenizer(cfg.lang, vocab_sz=pieces, max_line=4 * MAX_CHARS)  # paragraphs are long lines
         sp.setup(train, rules=RulesTokenizer(sp).rules)
         model = sp.model
     toks = tokenize(train, cfg.lang, model)

@@ -731,6 +731,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def _fit(self, texts, labels, valid, unsup, log, stage) -> dict:
         own_valid = valid is not None
+        if labels is None and hasattr(texts, 'column_names') and hasattr(texts, 'to_pandas'):
+            texts = texts.to_pandas()  # a Hugging Face dataset
+        if labels is not None:
+            texts = text_column(texts)
         if labels is None and hasattr(texts, 'columns') and 'label' in texts.columns:
             own_valid = 'part' in texts.columns and (texts.part == 'valid').any()
             sample = texts.label
@@ -975,9 +979,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             )
         model = kinds[0].load(path, weights, words, cfg)
         settings_ = getattr(model, 'cfg', None)
-        self = cls(
-            settings_, say, normalize=cfg.get('normalize', False), unknown=cfg.get('unknown', 'refuse')
-        )
+        asked = dict(getattr(model, 'asked', {}), how='ask') if kinds[0] is ProbeModel else {}
+        normalize, unknown = cfg.get('normalize', False), cfg.get('unknown', 'refuse')
+        self = cls(settings_, say, normalize=normalize, unknown=unknown, **asked)
         vars(self).update(
             classes_=np.array(cfg['classes']),
             history={},

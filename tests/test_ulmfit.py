@@ -34,7 +34,7 @@ from nlpdeep.pretraining import (
     save_lm,
     wikitext103,
 )
-from nlpdeep.processor import PAD_ID, TextProcessor, tokenize
+from nlpdeep.processor import PAD_ID, UNK_ID, TextProcessor, tokenize
 from nlpdeep.sampling import filter_scores, penalize_repetition
 from nlpdeep.text_classifier import Explanation, TextClassifier, ensemble, word_spans
 from nlpdeep.training import Callback
@@ -632,3 +632,16 @@ def test_a_rate_that_diverges(texts):
 
 def test_it_learns(judge, texts):
     assert np.mean([a == b for a, b in zip(judge.predict(texts[0]), texts[1])]) > 0.9
+
+
+def test_pieces_of_long_paragraphs():
+    "sentencepiece leaves lines above 4,192 bytes out; a paragraph is a line, and may be longer."
+    from nlpdeep.pretraining import _words_for
+
+    rng = random.Random(0)
+    words = ['vorgarten', 'zimmermann', 'lichtung', 'quelle', 'jagdhund']
+    long = [' '.join(rng.choices(words, k=900)) for _ in range(4)]
+    short = [f'the plot is dull and the end is warm {k}' for k in range(40)]
+    cfg = ULMFiTConfig.for_pretraining(lang='de')
+    made, _ = _words_for(long + short, cfg, 80)
+    assert not any((o == UNK_ID).any() for o in made(words))
