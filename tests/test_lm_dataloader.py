@@ -1092,3 +1092,28 @@ def test_bench(monkeypatch):
     ]
     assert all(set(o) == {'stage', 'ratio', 'low', 'high', 'identical'} and o['identical'] for o in rows)
     assert rows[3]['ratio'] > 4 and rows[4]['ratio'] > 4  # far below what a quiet machine shows
+
+
+@pytest.mark.parametrize('backwards', (False, True))
+@pytest.mark.parametrize('world_size', (1, 3))
+@pytest.mark.parametrize('seq_len', (4, 7, 50))
+def test_an_epoch_joined_at_once_is_the_epoch_read_in_blocks(monkeypatch, backwards, world_size, seq_len):
+    rng = np.random.default_rng(seq_len)
+    docs = [torch.from_numpy(rng.integers(2, 99, rng.integers(1, 40))) for _ in range(60)]
+    for rank in range(world_size):
+        kw = dict(bs=3, seq_len=seq_len, shuffle=True, backwards=backwards, rank=rank, world_size=world_size)
+        epochs = []
+        for at_once, window in ((2**24, 2**18), (2**24, 64), (0, 2**18)):
+            monkeypatch.setattr(LMDataLoader, 'at_once', at_once)
+            monkeypatch.setattr(LMDataLoader, 'window', window)
+            dl = LMDataLoader(docs, **kw)
+            random.seed(1)
+            epochs.append(list(dl) + list(dl))
+        for a, b, c in zip(*epochs, strict=True):
+            for x, y, z in zip(a, b, c):
+                assert torch.equal(x, z) and torch.equal(y, z) and type(x) is type(y) is type(z)
+                assert x.is_contiguous() and y.is_contiguous()
+        x, y = epochs[0][0]
+        before = y.clone()
+        x.zero_()  # a batch is its own memory
+        assert torch.equal(y, before)
