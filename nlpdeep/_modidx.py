@@ -685,6 +685,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                         'nlpdeep/lm_dataloader.py'),
                                        'nlpdeep.lm_dataloader.LMDataLoader._enough': ( 'loaders.html#lmdataloader._enough',
                                                                                        'nlpdeep/lm_dataloader.py'),
+                                       'nlpdeep.lm_dataloader.LMDataLoader._joined': ( 'loaders.html#lmdataloader._joined',
+                                                                                       'nlpdeep/lm_dataloader.py'),
                                        'nlpdeep.lm_dataloader.LMDataLoader.create_batches': ( 'loaders.html#lmdataloader.create_batches',
                                                                                               'nlpdeep/lm_dataloader.py'),
                                        'nlpdeep.lm_dataloader.LMDataLoader.create_item': ( 'loaders.html#lmdataloader.create_item',

@@ -462,6 +462,7 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
     """
 
     window = 2**18  # tokens copied at a time
+    at_once = 2**24  # an epoch of so many tokens in memory is joined in one piece
 
     def __init__(
         self,
@@ -561,6 +562,10 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
         if not (_untouched(self, LMDataLoader) and _idle(self.after_item) and _idle(self.before_batch)):
             yield from TfmdDL.create_batches(self, samps)
             return
+        whole = isinstance(samps, range) and samps == range(self.n)
+        if whole and isinstance(self.docs, Documents) and self.n_batches and self.bs * self.bl < self.at_once:
+            yield from self._joined()
+            return
         lo = hi = 0
         wide, samps = max(self.window // (self.bs * self.seq_len), 1) * self.seq_len, iter(samps)
         room = np.empty(self.bs * (min(wide, self.bl) + 1), np.int64)
@@ -577,6 +582,31 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
                 for k in (0, 1)
             )
             yield x.as_subclass(LMTensorText), y.as_subclass(self.y_type)
+
+    def _joined(self):
+        """All mini-batches of an epoch whose documents are in memory: the documents are joined once, then
+        many mini-batches are cut and copied together.
+        """
+        parts = self.docs.arrays(self.order)
+        if self.backwards:
+            parts = [p[::-1] for p in parts]
+        first, n = self.rank * self.bs * self.bl, self.bs * self.bl
+        stream = torch.from_numpy(np.concatenate(parts, dtype=np.int64))[first : first + n + 1]
+        xy = [o.view(self.bs, self.bl) for o in (stream[:-1], stream[1:])]  # (bs, row) each
+        wide = max(self.window // (self.bs * self.seq_len), 1) * self.seq_len
+        kinds = (LMTensorText, self.y_type)
+        for start in range(0, self.bl, wide):
+            some = [o[:, start : start + wide] for o in xy]
+            full = some[0].shape[1] // self.seq_len * self.seq_len
+            if full:  # (bs, n * seq_len) -> (n, bs, seq_len), in one copy
+                cut = [o[:, :full].unflatten(1, (-1, self.seq_len)).transpose(0, 1) for o in some]
+                both = [
+                    o.clone(memory_format=torch.contiguous_format).as_subclass(t) for o, t in zip(cut, kinds)
+                ]
+                yield from zip(*(o.unbind() for o in both))
+            if full < some[0].shape[1]:
+                rest = [o[:, full:].clone(memory_format=torch.contiguous_format) for o in some]
+                yield tuple(o.as_subclass(t) for o, t in zip(rest, kinds))
 
     def _enough(self):
         if self.n_batches or not len(self.docs):
@@ -604,7 +634,7 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
         return idxs
 
     def sample(self):
-        return TfmdDL.sample(self) if self.num_workers > 1 else iter(self._DataLoader__idxs)
+        return TfmdDL.sample(self) if self.num_workers > 1 else self._DataLoader__idxs
 
     def new(self, dataset=None, seq_len=None, **kwargs):
         "A loader like this one, for `dataset` (default: the same documents in their first order)."
