@@ -1,5 +1,8 @@
 "Records that prove themselves: what they depend on, whether they are missing or stale, and what they show."
 
+import json
+import re
+
 import notebooks as nbs
 import pytest
 
@@ -160,3 +163,37 @@ def test_bad_input_of_runs(toy, monkeypatch):
     monkeypatch.setenv('NLPDEEP_RUNS', str(toy))
     with pytest.raises(InputError, match='clone the repository'):
         R.runs_dir()
+
+
+def test_published_figures_say_where_they_stand():
+    "Each has a file, a unit, an epoch and a source; a range is that of its figures."
+    for name, entries in json.loads((nbs.NBS / 'results' / 'published.json').read_text('utf-8')).items():
+        for row, o in entries.items():
+            assert all(o.get(k) for k in ('value', 'file', 'unit', 'epoch', 'source')), f'{name}: {row}'
+            if 'figures' in o:
+                shown = [float(n) for n in re.findall(r'\d+(?:\.\d+)?', o['value'].replace(',', ''))]
+                assert shown == sorted({min(o['figures'].values()), max(o['figures'].values())}), row
+                assert sorted(o['figures']) == sorted(o['file'].split(', ')), row
+
+
+def test_figures_of_the_lessons_in_prose_are_published():
+    "A sentence that quotes a result of the lessons quotes one that published.json has."
+    published = json.loads((nbs.NBS / 'results' / 'published.json').read_text('utf-8'))
+    known = {
+        float(n)
+        for entries in published.values()
+        for o in entries.values()
+        for n in re.findall(
+            r'\d+(?:\.\d+)?', f'{o["value"]} {list(o.get("figures", {}).values())}'.replace(',', '')
+        )
+    }
+    for path in nbs.all_notebooks():
+        for cell in nbs.read(path)['cells']:
+            for sentence in re.split(r'(?<=[.!?])\s+|\n', ''.join(cell['source'])):
+                if cell['cell_type'] != 'markdown' or not re.search(
+                    r'\b(the|those) lessons\b|fastbook', sentence
+                ):
+                    continue
+                for above, n in re.findall(r'(above |over )?(\d+(?:\.\d+)?) ?%|perplexity of \d+', sentence):
+                    ok = any(k > float(n) for k in known) if above else not n or float(n) in known
+                    assert ok, f'{path.name}: {sentence}'
