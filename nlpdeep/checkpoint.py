@@ -380,6 +380,7 @@ class Checkpoint(Callback):
     """
 
     order = 100
+    pending = due = False  # are there gradients that no step has used yet? Is it time to write?
 
     def __init__(
         self,
