@@ -115,6 +115,8 @@ class BPETokenizer:
             t: i
             for i, t in enumerate([*sorted(byte_chars().values()), *map(''.join, self.merges), *self.special])
         }
+        if self.special == (END_OF_TEXT,) and END_OF_TEXT not in self.vocab:
+            self.special = ()  # nobody asked for it
         lost = [t for t in self.special if t not in self.vocab]
         if lost:
             raise InputError(

@@ -239,10 +239,13 @@ def _model_numbers(model) -> dict:
 
 def _settings(o) -> dict:
     "What an object was made with, as far as these are plain values that it has kept."
-    names = inspect.signature(type(o).__init__).parameters
+    try:
+        names = inspect.signature(type(o).__init__).parameters
+    except (ValueError, TypeError):
+        return {}
     return {
         k: v.item() if isinstance(v, np.generic) else v
-        for k, v in vars(o).items()
+        for k, v in getattr(o, '__dict__', {}).items()
         if k in names and isinstance(v, _PLAIN) and k != 'chunk'
     }
 
@@ -320,6 +323,10 @@ class _SkipEpochs(Callback):
     def __init__(self, n):
         self.n, self.quiet = n, []
 
+    def before_fit(self):  # of another fit, where this one was broken off
+        self.n = 0
+        self._wake()
+
     def before_epoch(self):
         if self.epoch < self.n:
             if not self.quiet:
@@ -373,6 +380,7 @@ class Checkpoint(Callback):
     """
 
     order = 100
+    pending = due = False  # are there gradients that no step has used yet? Is it time to write?
 
     def __init__(
         self,
@@ -432,7 +440,11 @@ class Checkpoint(Callback):
             },
             'loss and optimizer': {
                 f'{name} {type(o).__name__}': _settings(o)
-                for name, o in (('loss', self.learn.loss_func), ('optimizer', self.opt))
+                for name, o in (
+                    ('loss', self.learn.loss_func),
+                    ("loss'", getattr(self.learn.loss_func, 'func', None)),
+                    ('optimizer', self.opt),
+                )
             },
             'vocabulary': hashlib.sha256(json.dumps(list(map(str, words))).encode()).hexdigest()[:12],
             **self.also,

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import random
+import re
 import shutil
 import stat
 import sys
@@ -230,6 +231,14 @@ def torch_threads(n: int):
 
 # %% ../nbs/00a_core.ipynb #5f0a1c01
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _is_full(e) -> bool:
+    "Does the disk have no room left? Some libraries say so in words of their own."
+    if isinstance(e, OSError):
+        return e.errno in _NO_SPACE
+    said = re.search(r'\(os error (\d+)\)', str(e))
+    return bool(said) and int(said[1]) in _NO_SPACE
 
 
 def _cannot(place, e) -> InputError:
@@ -567,9 +576,9 @@ def atomic(path, folder: bool = False, ours=None):
             _commit(part, place, tmp, folder, ours)
         except PermissionError as e:
             raise _cannot(place, e) from e
-    except OSError as e:
-        if e.errno in _NO_SPACE:
-            raise _cannot(place, e) from e
+    except Exception as e:
+        if _is_full(e):
+            raise _cannot(place, OSError(errno.ENOSPC, '')) from e
         raise
     finally:
         shutil.rmtree(tmp, ignore_errors=True)

@@ -192,21 +192,21 @@ def _zip(path, kind):
 
 
 def _tar(path, kind):
-    """(name, size with its head, plain file or folder?, function that reads it) of each member; goes on
-    to the very
-    end, so that the check sum is compared.
+    """(name, size, plain file or folder?, function that reads it) of each member, and (None, size, ...) for
+    what is beside them: heads, and what follows to the very end, so that the check sum is compared.
     """
     with tarfile.open(path, f'r:{kind}', tarinfo=_TarInfo) as t:
         while (m := t.next()) is not None:
             t.members = []  # it would keep them all
+            yield None, 512, True, None
             yield (
                 m.name,
-                m.size + 512,
+                m.size,
                 m.isreg() or m.isdir(),
                 None if m.isdir() else lambda: t.extractfile(m).read(),
             )
         while rest := t.fileobj.read(2**20):
-            yield 'end', len(rest), True, None
+            yield None, len(rest), True, None
 
 # %% ../nbs/01a_fetch.ipynb #2d3a1b94
 def _climbs(name) -> bool:
@@ -223,7 +223,7 @@ def members(
     """The files in an archive, one by one. A member that climbs out, a link, a device, too much, or a damaged
     archive is an `InputError`.
     """
-    archive, total, refuse = Path(archive), 0, 'nothing was unpacked; get it from its source again'
+    archive, total, heads, refuse = Path(archive), 0, 0, 'nothing was unpacked; get it from its source again'
     if not archive.is_file():
         raise InputError(f'there is no file {short_path(archive)}')
     with archive.open('rb') as f:
@@ -234,6 +234,11 @@ def members(
         )
     try:
         for name, size, plain, read in (_zip if kind == 'zip' else _tar)(archive, kind):
+            if name is None:
+                heads += size
+                if heads > max(limit, 2**20):
+                    raise InputError(f'{short_path(archive)} unpacks to more than {limit:,} bytes: {refuse}')
+                continue
             if _climbs(name):
                 raise InputError(
                     f'{short_path(archive)} holds {name!r}, which climbs out of its folder: {refuse}'

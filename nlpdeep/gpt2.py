@@ -154,13 +154,11 @@ class GPT2(nn.Module):
     def hidden(self, ids, mask=None, cache=None):
         "ids (bs, seq) -> (bs, seq, emb). `mask` (bs, all): 1 for a token, 0 for padding."
         if ids.dim() != 2 or not ids.numel():
-            raise InputError(
-                f'ids must be (bs, seq) with a token or more, not {tuple(ids.shape)}'
-            )
+            raise InputError(f'ids must be (bs, seq), not {tuple(ids.shape)}')
         if ids.device.type == 'cpu' and not 0 <= ids.min() <= ids.max() < self.cfg.vocab_sz:
             raise InputError(
-                f'ids run from {ids.min()} to {ids.max()}, '
-                f'but the model has {self.cfg.vocab_sz} tokens'
+                f'ids run from {ids.min()} to {ids.max()}, but there are '
+                f'{self.cfg.vocab_sz} tokens'
             )
         past = 0 if cache is None else len(cache)  # tokens read before
         n = ids.shape[1]

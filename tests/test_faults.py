@@ -5,6 +5,7 @@ runs that go on, foreign code and secrets, checks that can be walked around, tim
 
 import contextlib
 import copy
+import errno
 import hashlib
 import http.server
 import json
@@ -35,7 +36,7 @@ from nlpdeep.causal_classifier import CausalClassifier, CausalClassifierConfig, 
 from nlpdeep.causal_generation import generate_causal
 from nlpdeep.causal_models import CausalLM, attention_maps, from_hf, tiny_tokenizer, to_hf
 from nlpdeep.causal_training import HiddenLM, causal_learner, causal_perplexity
-from nlpdeep.core import InputError, own_randomness, reading_copy, set_seed
+from nlpdeep.core import InputError, atomic, own_randomness, reading_copy, set_seed
 from nlpdeep.course import WeightAverage, exchange_words
 from nlpdeep.generation import generate
 from nlpdeep.gpt2 import GPT2, GPT2Config, KVCache
@@ -64,6 +65,21 @@ def gpt2(tok, **kw):
 
 def words():
     return TextProcessor.build([['xxbos', *TEXT.split(), 'xxmaj', 'the']] * 3, 60, 1)
+
+
+# ---------------------------------------------------------------- writing
+
+
+def test_a_full_disk_is_named_whoever_says_it(tmp_path):
+    for e in (
+        OSError(errno.ENOSPC, 'x'),
+        RuntimeError('Error while serializing: I/O error: No space left on device (os error 28)'),
+    ):
+        with pytest.raises(InputError, match='the disk is full'), atomic(tmp_path / 'f'):
+            raise e
+    with pytest.raises(RuntimeError, match='other'), atomic(tmp_path / 'f'):
+        raise RuntimeError('other')
+    assert not list(tmp_path.iterdir())
 
 
 # ---------------------------------------------------------------- memory
