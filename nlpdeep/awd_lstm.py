@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -99,7 +101,9 @@ class WeightDropout(_RawWeights):
     `weight_p` in training.
     """
 
-    def __init__(self, module: nn.RNNBase, weight_p: float, layer_names='weight_hh_l0'):
+    def __init__(
+        self, module: nn.RNNBase, weight_p: float, layer_names: str | Sequence[str] = 'weight_hh_l0'
+    ):
         super().__init__(module, layer_names)
         self.weight_p = weight_p
 
@@ -115,7 +119,9 @@ class WeightDropout(_RawWeights):
             return list(_SideBySide.apply(None, 1, *ws))
         return ws
 
-    def forward(self, x, hx=None):
+    def forward(
+        self, x: torch.Tensor, hx: torch.Tensor | tuple | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | tuple]:
         "x: (bs, seq, in) if the layer is batch first -> output (bs, seq, out), and the new state"
         m = self.module
         if hx is None:
@@ -171,7 +177,7 @@ class WeightDropout(_RawWeights):
             if tuple(h.shape) != want:
                 raise InputError(f'the state must be (layers, bs, hid) = {want}; this is {tuple(h.shape)}')
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f'weight_p={self.weight_p}, {", ".join(self.layer_names)}'
 
 # %% ../nbs/07c_encoder.ipynb #98bb8d35
@@ -215,7 +221,7 @@ class AWDLSTMConfig:
         return dataclasses.replace(self, **{k: getattr(self, k) * drop_mult for k in self._drops()})
 
     @classmethod
-    def classifier(cls, vocab_sz: int, **kw) -> AWDLSTMConfig:
+    def classifier(cls, vocab_sz: int, **kw: Any) -> AWDLSTMConfig:
         "The dropouts of fastai's text classifier."
         return cls(
             vocab_sz, **{**dict(output_p=0.4, hidden_p=0.3, input_p=0.4, embed_p=0.05, weight_p=0.5), **kw}
@@ -311,7 +317,7 @@ class AWDLSTM(_KeepsState):
         )
         self.reset()
 
-    def forward(self, inp: torch.Tensor, from_embeds: bool = False):
+    def forward(self, inp: torch.Tensor, from_embeds: bool = False) -> torch.Tensor:
         "inp: (bs, seq) word ids, or (bs, seq, emb) if `from_embeds` -> (bs, seq, emb)"
         return self.stack(self.input_dp(inp if from_embeds else self.encoder_dp(inp)))
 
@@ -352,7 +358,7 @@ class LinearDecoder(nn.Module):
         if tie_encoder is not None:
             self.decoder.weight = tie_encoder.weight
 
-    def forward(self, raw):
+    def forward(self, raw: torch.Tensor) -> tuple:
         "raw: (bs, seq, hid) -> (bs, seq, words), raw, (bs, seq, hid)"
         out, lin = self.output_dp(raw), self.decoder
         if self.lazy:
@@ -364,7 +370,7 @@ class LinearDecoder(nn.Module):
 class SequentialRNN(nn.Sequential):
     "A sequence of modules that passes `reset` on to those that have one."
 
-    def reset(self):
+    def reset(self) -> None:
         for c in self.children():
             if hasattr(c, 'reset'):
                 c.reset()
@@ -395,7 +401,7 @@ def _plain(name: str) -> str:
     return 'encoder.weight' if name == 'encoder_dp.emb.weight' else name
 
 
-def named_weights(src) -> dict:
+def named_weights(src: dict | nn.Module) -> dict:
     "The weights of a module, or of a state dict of ours or fastai's, by plain name, each once."
     state = src.state_dict() if isinstance(src, nn.Module) else src
     if set(state) == {'model', 'opt'}:
@@ -417,7 +423,7 @@ def _place(w: torch.Tensor):
     return (w.data_ptr(), w.shape, w.stride()) if w.numel() and w.data_ptr() else id(w)
 
 
-def save_weights(model: nn.Module, path) -> Path:
+def save_weights(model: nn.Module, path: str | Path) -> Path:
     "Write a model's weights as safetensors, by plain name; a tied weight is written once."
     from safetensors.torch import save_file
 
@@ -457,7 +463,8 @@ def _read(src):
 # %% ../nbs/07c_encoder.ipynb #82d36da4
 def load_weights(
     model: nn.Module,  # an `AWDLSTM`, a language model, or anything whose weights have such names
-    src,  # a safetensors file, a state dict of ours or of fastai's, or a module
+    # a safetensors file, a state dict of ours or of fastai's, or a module
+    src: str | Path | dict | nn.Module,
     strict: bool = True,  # must every weight of the model be there, and no other?
 ) -> dict:  # names: `loaded`, `missing` (kept as they were), `unused`
     "Load weights by name, never by position. Nothing is changed when something does not fit."

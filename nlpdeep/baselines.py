@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from .core import InputError
 
@@ -14,7 +16,7 @@ from .core import InputError
 __all__ = ['majority_baseline', 'tfidf_baseline', 'accuracy_interval', 'baseline_accuracies']
 
 # %% ../nbs/01d_baselines.ipynb #ce5ae470
-def majority_baseline(train_texts, train_labels, texts) -> list[str]:
+def majority_baseline(train_texts: Sequence[str], train_labels: Sequence, texts: Sequence[str]) -> list[str]:
     "The most frequent training label (the first by name where several are) for each of `texts`."
     count = Counter(train_labels)
     if not count:
@@ -23,7 +25,9 @@ def majority_baseline(train_texts, train_labels, texts) -> list[str]:
     return [best for _ in texts]
 
 # %% ../nbs/01d_baselines.ipynb #feaa5c24
-def tfidf_baseline(train_texts, train_labels, texts, probs: bool = False):
+def tfidf_baseline(
+    train_texts: Sequence[str], train_labels: Sequence, texts: Sequence[str], probs: bool = False
+) -> Any:
     """TF-IDF of words and pairs of words, logarithmic counts, and logistic regression (C=10; above two labels
     one against the rest): a list with a label for each of `texts`; with `probs` an array of probabilities,
     (texts, labels), labels in sorted order.
@@ -71,7 +75,7 @@ def accuracy_interval(acc: float, n: int) -> tuple[float, float]:
     return max(0.0, center - half), min(1.0, center + half)
 
 # %% ../nbs/01d_baselines.ipynb #4eb58639
-def baseline_accuracies(df, parts) -> dict:
+def baseline_accuracies(df: Any, parts: Iterable[str]) -> dict:
     """Accuracy of the majority class and of TF-IDF with logistic regression, by part, learned from the
     training part. Where TF-IDF finds no word in it (signs alone), it can say no more than the majority class.
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -51,7 +52,7 @@ def _bench_corpus():
         return list(df.groupby('film').text.agg(' '.join))
 
 
-def bench_tokenize(rounds: int = 5, texts=None) -> list[dict]:
+def bench_tokenize(rounds: int = 5, texts: Sequence[str] | None = None) -> list[dict]:
     """Rows of `records.bench`, ours beside fastai's on `texts`: `tokenize cold` (everything built anew,
     nothing
     remembered) and `tokenize warm`.
@@ -151,7 +152,9 @@ def next_word_loss(
     x: torch.Tensor,  # (bs, seq) words
     y: torch.Tensor,  # (bs, seq) the words that follow
     chunk: int = 768,  # positions decoded at a time
-):  # the mean cross-entropy, the raw output, the dropped-out output
+) -> tuple[
+    torch.Tensor, torch.Tensor, torch.Tensor
+]:  # the mean cross-entropy, the raw output, the dropped-out output
     """Decoder and cross-entropy in one, chunk by chunk: the value and gradient of `F.cross_entropy` on the
     model's scores, without holding all of them.
     """
@@ -253,7 +256,7 @@ def step_pair(
     prec: str | None = None,
     bs: int = 32,
     seq_len: int = 70,
-    which=('ours', 'theirs'),
+    which: Sequence[str] = ('ours', 'theirs'),
 ) -> dict:
     """For each of `which`, a function that does one training step on the next of three batches and returns
     its loss; from the same weights.
@@ -301,7 +304,7 @@ def _step_function(learn, batches):
     return step
 
 # %% ../nbs/14c_benchmarks.ipynb #71cef1e6
-def bench_train(rounds: int = 5, stages=None) -> list[dict]:
+def bench_train(rounds: int = 5, stages: Iterable[str] | None = None) -> list[dict]:
     """Rows of `records.bench`: our training step, in the precision `lm_learner` takes here, beside fastai's
     stock one; with ` fp32`, ours in 32 bits where that is 16.
     """

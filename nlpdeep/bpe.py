@@ -12,6 +12,7 @@ import re
 import sys
 import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from itertools import chain, groupby
 from pathlib import Path
 
@@ -105,9 +106,9 @@ class BPETokenizer:
 
     def __init__(
         self,
-        merges,  # pairs of tokens, in the order in which they were learned
+        merges: Iterable,  # pairs of tokens, in the order in which they were learned
         vocab: dict | None = None,  # token -> id (default: the bytes, the merged tokens, the special ones)
-        special=(END_OF_TEXT,),  # never cut; found in texts before anything else
+        special: Sequence[str] = (END_OF_TEXT,),  # never cut; found in texts before anything else
         memo: int = 2**17,  # words to remember
     ):
         self.merges, self.special = [tuple(o) for o in merges], tuple(special)
@@ -160,7 +161,7 @@ class BPETokenizer:
     def encode(self, text: str) -> list[int]:
         return [self.vocab[t] for t in self.tokenize(text)]
 
-    def decode(self, ids) -> str:
+    def decode(self, ids: Sequence) -> str:
         "The text of `ids`; bytes that are no valid UTF-8 become `�`."
         unknown = [i for i in ids if int(i) not in self.ids]
         if unknown:

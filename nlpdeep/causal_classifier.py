@@ -12,8 +12,10 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,14 +98,14 @@ class CausalClassifierConfig:
             raise InputError(f'drop_p is {self.drop_p}; a dropout lies in [0, 1)')
 
 # %% ../nbs/12a_causal_classifier.ipynb #366d708d
-def pad_id(model) -> int:
+def pad_id(model: nn.Module) -> int:
     "The number that fills up rows: one above the last token, so that no text can hold it."
     return lm_head(model).weight.shape[0]
 
 
 def encode_texts(
     lm: CausalLM,
-    texts,
+    texts: Sequence[str],
     cfg: CausalClassifierConfig = CausalClassifierConfig(),
 ) -> list[np.ndarray]:  # ids of each text: the token that begins a document, the text, the question
     "Texts to ids, checked. The tokenizer needs no padding token."
@@ -140,7 +142,7 @@ def encode_texts(
     return [np.array(first + r[:room] + ask) for r in rows]
 
 # %% ../nbs/12a_causal_classifier.ipynb #ff2a0f7d
-def last_real(h, n):
+def last_real(h: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
     """h (bs, seq, emb), n (bs) tokens in each row, padding behind them -> (bs, emb): the hidden state of each
     row's last token.
     """
@@ -161,7 +163,7 @@ def _stack(model):
     )
 
 
-def layers_of(model) -> nn.ModuleList:
+def layers_of(model: nn.Module) -> nn.ModuleList:
     "The blocks of a causal model, from the bottom up."
     return model.h if isinstance(model, GPT2) else getattr(*_stack(model))
 
@@ -226,7 +228,7 @@ def _stop(x):
     raise _Reached(x)
 
 
-def embed_ids(model, ids):
+def embed_ids(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
     "ids (bs, seq) -> what the first block reads (bs, seq, emb)."
     if isinstance(model, GPT2):
         return model.drop(model.wte(ids) + model.wpe(torch.arange(ids.shape[1], device=ids.device)))
@@ -234,7 +236,7 @@ def embed_ids(model, ids):
     return _run_stack(model, [_with(first, before=_stop), *rest], input_ids=ids)
 
 
-def run_layers(model, x, first: int = 0, last: int | None = None):
+def run_layers(model: nn.Module, x: torch.Tensor, first: int = 0, last: int | None = None) -> torch.Tensor:
     "x (bs, seq, emb) through blocks `first` to `last` (not included)."
     blocks = list(layers_of(model))
     n = len(blocks[first:last])
@@ -251,7 +253,7 @@ def run_layers(model, x, first: int = 0, last: int | None = None):
     return _run_stack(model, blocks, input_ids=torch.zeros(x.shape[:2], dtype=torch.long, device=x.device))
 
 
-def last_norm(model) -> nn.Module:
+def last_norm(model: nn.Module) -> nn.Module:
     "What stands between the last block and the head: a norm, and in some models a projection."
     if isinstance(model, GPT2):
         return model.ln_f
@@ -340,7 +342,7 @@ class LastToken(nn.Module):
         nn.init.zeros_(self.score.weight)  # no opinion yet
         self.train(lm.training)  # as it came
 
-    def train(self, mode: bool = True):
+    def train(self, mode: bool = True) -> LastToken:
         "Layers that never learn have no dropout either."
         super().train(mode)
         if self.cut:
@@ -357,10 +359,10 @@ class LastToken(nn.Module):
         emb = [m for m in stack.children() if m is not layers and id(m) not in head]
         return [*emb, *layers[: self.cut]]
 
-    def lower(self, ids):
+    def lower(self, ids: torch.Tensor) -> torch.Tensor:
         return run_layers(self.lm, embed_ids(self.lm, ids), 0, self.cut)
 
-    def forward(self, ids):
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
         ids = ids.as_subclass(torch.Tensor)
         real = ids != self.pad
         n = real.sum(1)
@@ -390,7 +392,7 @@ class LastToken(nn.Module):
                 f'with {self.pad} (`pad_id`), or use `text_loader`'
             )
 
-    def judge(self, x, n):
+    def judge(self, x: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
         "What the blocks made of the texts (bs, seq, emb), n tokens in each -> scores (bs, classes)."
         return self.score(self.drop(last_norm(self.lm)(last_real(x, n))))
 
@@ -436,7 +438,7 @@ class _NoValidation(Callback):
         raise CancelValidException()
 
 
-def text_loader(ids, y, bs: int, pad: int, train: bool = False):
+def text_loader(ids: Sequence, y: Iterable[int], bs: int, pad: int, train: bool = False) -> SortedDataLoader:
     "Batches of texts of like length, filled up behind with `pad`; shuffled for training, else longest first."
     return SortedDataLoader(list(zip(ids, map(int, y))), bs=bs, shuffle=train, pad_idx=pad, pad='end')
 
@@ -446,7 +448,7 @@ def fit_causal_classifier(
     train: tuple,  # (texts as arrays of ids, class numbers)
     valid: tuple | None,  # the same, looked at after every epoch; None: not looked at
     cfg: CausalClassifierConfig,
-    log=None,  # a `ProgressLog`; None: silence
+    log: ProgressLog | None = None,  # a `ProgressLog`; None: silence
     precision: str | None = None,  # bf16, fp16 or fp32 (default: `matmul_precision`)
     # `train`: the loss of every step; `accuracy` after every epoch; `trainable`: parameters free in every
     # pass
@@ -491,10 +493,10 @@ def fit_causal_classifier(
 # %% ../nbs/12a_causal_classifier.ipynb #fa961123
 def finetune_causal_lm(
     lm: CausalLM,
-    train_ids,
-    valid_ids,  # texts as arrays of ids, each beginning with the start token
+    train_ids: Sequence,
+    valid_ids: Sequence,  # texts as arrays of ids, each beginning with the start token
     cfg: CausalClassifierConfig,
-    log=None,
+    log: ProgressLog | None = None,
     precision: str | None = None,
     # perplexity `before` and `after` on the validation texts (None where there are none), the training
     # loss of
@@ -554,7 +556,7 @@ def finetune_causal_lm(
 # %% ../nbs/12a_causal_classifier.ipynb #af2c1b6d
 @torch.no_grad()
 def causal_class_probs(
-    model: LastToken, ids, bs: int = 64, precision: str | None = None, remember: bool = False
+    model: LastToken, ids: Sequence, bs: int = 64, precision: str | None = None, remember: bool = False
 ) -> np.ndarray:
     """Probabilities (texts, classes), in the order of `ids`; texts of like length are read together.
     `remember`: keep what the frozen layers say of them.
@@ -583,7 +585,13 @@ class CausalClassifier:
     `save`, `load`.
     """
 
-    def __init__(self, lm, cfg: CausalClassifierConfig | None = None, say=None, **kw):
+    def __init__(
+        self,
+        lm: CausalLM | str | Path,
+        cfg: CausalClassifierConfig | None = None,
+        say: Callable | None = None,
+        **kw: Any,
+    ):
         """`lm`: a `CausalLM`, or a name for `load_pretrained`; it is not changed. `cfg`, with the settings
         of `kw` replaced. `say`: gets a line of progress (`print`); None is silent.
         """
@@ -593,7 +601,9 @@ class CausalClassifier:
         self.model, self.classes, self.history = None, [], {}
         _check_groups(self.lm.model, self.cfg.free, self.cfg.groups)
 
-    def fit(self, texts, labels=None, valid=None, unsup=()):
+    def fit(
+        self, texts: Any, labels: Sequence | None = None, valid: Any = None, unsup: Sequence[str] = ()
+    ) -> CausalClassifier:
         """Learn from lists, or from a DataFrame (text, label and, if you like, part). `valid`: (texts,
         labels), else drawn. `unsup`: texts alone, for the language model.
         """
@@ -627,17 +637,17 @@ class CausalClassifier:
         self.model.memo = None
         return self
 
-    def predict_proba(self, texts) -> np.ndarray:
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         "Probabilities (texts, classes), classes in the order of `self.classes`."
         if self.model is None:
             raise InputError('this classifier has learned nothing yet: call fit, or CausalClassifier.load')
         return causal_class_probs(self.model, encode_texts(self.lm, texts, self.cfg))
 
-    def predict(self, texts) -> list[str]:
+    def predict(self, texts: Sequence[str]) -> list[str]:
         "The likeliest class of each text."
         return [self.classes[k] for k in self.predict_proba(texts).argmax(1)]
 
-    def evaluate(self, texts, labels) -> dict:
+    def evaluate(self, texts: Sequence[str], labels: Sequence) -> dict:
         "What `evaluate_classes` says of labelled texts: accuracy, f1, confusion, per_class, probs and more."
         texts, labels = zip(*pair_up(texts, labels, 'labelled'))
         return evaluate_classes(labels, self.predict_proba(texts), self.classes)
@@ -671,7 +681,7 @@ class CausalClassifier:
             effect = (odds[0] - odds[1:]).tolist()
         return [(w, float(e)) for w, e in zip(words, effect)]
 
-    def save(self, path) -> Path:
+    def save(self, path: str | Path) -> Path:
         """Write the model folder, whole or not at all. It replaces the files of an older model there, and
         nothing else.
         """
@@ -706,7 +716,7 @@ class CausalClassifier:
         return path
 
     @classmethod
-    def load(cls, path, say=None):
+    def load(cls, path: str | Path, say: Callable | None = None) -> CausalClassifier:
         """The classifier in a model folder, ready to predict on this machine; an InputError where the folder
         is not whole, or does not fit here.
         """

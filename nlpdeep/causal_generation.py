@@ -5,6 +5,9 @@
 # %% ../nbs/11c_causal_generation.ipynb #bfb7a041
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -16,7 +19,9 @@ from .sampling import check_finite, check_sampling, penalize_repetition, sample_
 __all__ = ['encode_prompts', 'write_tokens', 'generate_causal']
 
 # %% ../nbs/11c_causal_generation.ipynb #98eb072b
-def encode_prompts(tokenizer, prompts, ctx=2**20, max_new=0, vocab_sz=None):
+def encode_prompts(
+    tokenizer: Any, prompts: Sequence[str], ctx: int = 2**20, max_new: int = 0, vocab_sz: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Texts -> ids and mask (bs, longest), padded in front. Refuses empty prompts and what does not fit into
     `ctx` with `max_new` more.
     """
@@ -60,7 +65,16 @@ def encode_prompts(tokenizer, prompts, ctx=2**20, max_new=0, vocab_sz=None):
     )
 
 # %% ../nbs/11c_causal_generation.ipynb #c657c4b7
-def write_tokens(model, ids, mask, max_new, choose, repetition, end, cache):
+def write_tokens(
+    model: torch.nn.Module,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    max_new: int,
+    choose: Callable,
+    repetition: float,
+    end: int | None,
+    cache: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """ids, mask (bs, seq) with up to `max_new` more columns; `choose(scores)` picks a token per row. A row
     that met `end` only waits for the others.
     """
@@ -115,9 +129,9 @@ def _beam_search(model, ids, max_new, beams, repetition, end, cache):
 # %% ../nbs/11c_causal_generation.ipynb #01aacc8e
 @torch.no_grad()
 def generate_causal(
-    model,
-    tokenizer,
-    prompts,  # a text, or a list of texts, which are continued at once
+    model: torch.nn.Module,
+    tokenizer: Any,
+    prompts: str | Sequence[str],  # a text, or a list of texts, which are continued at once
     max_new: int = 20,  # most tokens to write
     temperature: float = 0.0,  # 0: greedy (or beams); above 0: draw, at this temperature
     top_k: int = 0,  # draw among the k best only (0: all)
@@ -129,7 +143,7 @@ def generate_causal(
     start: bool = False,  # put the token that begins a document in front? Models that read the web expect it
     stop: bool = True,  # stop at the end-of-text token?
     cache: bool = True,  # keep keys and values, or read everything again for every token?
-):  # the whole text, or a list of them
+) -> str | list[str]:  # the whole text, or a list of them
     "Continue texts with any causal language model."
     many = not isinstance(prompts, str)
     _check_settings(max_new, beams, temperature, top_k, top_p, min_p, repetition, seed)

@@ -15,7 +15,9 @@ import os
 import re
 import sys
 from collections import namedtuple
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +37,7 @@ __all__ = ['CausalLM', 'SMOLLM2', 'config_from_hf', 'from_hf', 'extra', 'to_hf',
 _CONV = re.compile(r'(c_attn|c_proj|c_fc)\.weight$')  # stored transposed (Conv1D)
 
 
-def config_from_hf(c) -> GPT2Config:
+def config_from_hf(c: Any) -> GPT2Config:
     "Our config of a GPT-2 config of transformers; what this GPT-2 does not build is refused."
     kind = getattr(c, 'model_type', type(c).__name__)
     if kind != 'gpt2':
@@ -68,7 +70,7 @@ def config_from_hf(c) -> GPT2Config:
     )
 
 
-def from_hf(hf) -> GPT2:
+def from_hf(hf: Any) -> GPT2:
     """Our `GPT2` with the weights of transformers' (a model, with its head or without, or a name or
     folder for
     `load_pretrained`), in evaluation mode. A head that is not the embedding, or is none of a language
@@ -103,7 +105,7 @@ def from_hf(hf) -> GPT2:
     return model.eval()
 
 # %% ../nbs/11a_causal_models.ipynb #176656d3
-def extra(name: str):
+def extra(name: str) -> Any:
     "The module `name` of an optional package, or an `InputError` that says what to install."
     try:
         return importlib.import_module(name)
@@ -114,8 +116,8 @@ def extra(name: str):
 def to_hf(
     model: GPT2,
     # its beginning, end and padding are noted in the config (None: GPT-2's, if it is that large)
-    tokenizer=None,
-):
+    tokenizer: Any = None,
+) -> nn.Module:
     "transformers' model with the weights of ours, in evaluation mode."
     Config, GPT2LMHeadModel = (getattr(extra('transformers'), o) for o in ('GPT2Config', 'GPT2LMHeadModel'))
     c = model.cfg
@@ -173,7 +175,13 @@ def _takes(cls) -> frozenset:
     return frozenset(inspect.signature(cls.forward).parameters)
 
 
-def causal_logits(model, ids, mask=None, cache=None, last=False):
+def causal_logits(
+    model: nn.Module,
+    ids: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    cache: Any = None,
+    last: bool = False,
+) -> torch.Tensor:
     """Logits (bs, seq, vocab) of any causal language model; `last`: only after the last token (bs, 1, vocab).
     `cache` from `new_cache`, filled in place.
     """
@@ -191,14 +199,14 @@ def causal_logits(model, ids, mask=None, cache=None, last=False):
     return out[:, -1:] if last else out
 
 
-def new_cache(model):
+def new_cache(model: nn.Module) -> Any:
     "An empty cache of the kind that `model` fills."
     if isinstance(model, GPT2):
         return KVCache()
     return extra('transformers').DynamicCache(config=model.config)
 
 
-def hidden_states(model, ids):
+def hidden_states(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
     "What the head reads, (bs, seq, emb)."
     return (
         model.hidden(ids)
@@ -223,7 +231,7 @@ class _Given(nn.Module):
         return outputs.BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=self.hidden)
 
 
-def head_logits(model, hidden):
+def head_logits(model: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
     """Logits (bs, seq, vocab) of hidden states (bs, seq, emb): the head, and what some models do behind it
     (Gemma caps them, Granite and Cohere scale them).
     """
@@ -238,7 +246,7 @@ def head_logits(model, hidden):
 
 
 @torch.no_grad()
-def has_plain_head(model) -> bool:
+def has_plain_head(model: nn.Module) -> bool:
     "Are the logits the product of hidden states and the head's weight, and nothing else?"
     if isinstance(model, GPT2):
         return True
@@ -248,12 +256,12 @@ def has_plain_head(model) -> bool:
     return torch.allclose(head_logits(reading_copy(model), h), head(h), rtol=1e-3, atol=1e-3)
 
 
-def lm_head(model) -> nn.Module:
+def lm_head(model: nn.Module) -> nn.Module:
     "The layer that turns hidden states into logits."
     return model.lm_head if isinstance(model, GPT2) else model.get_output_embeddings()
 
 
-def context_length(model) -> int:
+def context_length(model: nn.Module) -> int:
     "Most tokens that `model` sees at once."
     if isinstance(model, GPT2):
         return model.cfg.ctx
@@ -264,7 +272,7 @@ def context_length(model) -> int:
 CausalLM = namedtuple('CausalLM', 'model tokenizer name')
 
 
-def tiny_tokenizer(texts, vocab_sz: int = 320):
+def tiny_tokenizer(texts: Sequence[str], vocab_sz: int = 320) -> Any:
     "A byte-level BPE tokenizer like GPT-2's, trained on `texts`; `<|endoftext|>` begins, ends and pads."
     tokenizers, PreTrainedTokenizerFast = extra('tokenizers'), extra('transformers').PreTrainedTokenizerFast
     decoders, models, pre_tokenizers, trainers = (
@@ -288,7 +296,7 @@ def tiny_tokenizer(texts, vocab_sz: int = 320):
     )
 
 
-def token_ids(tokenizer, text: str, name='the text', special: bool = False) -> list[int]:
+def token_ids(tokenizer: Any, text: str, name: str = 'the text', special: bool = False) -> list[int]:
     """Ids of one text, checked: missing values, bytes and half characters are an `InputError` that names
     the text.
     `special`: with the tokens that the tokenizer itself puts around it?
@@ -306,7 +314,7 @@ def token_ids(tokenizer, text: str, name='the text', special: bool = False) -> l
     return tokenizer(text, add_special_tokens=special, verbose=False)['input_ids']
 
 
-def start_token(tokenizer) -> int:
+def start_token(tokenizer: Any) -> int:
     """The id of the token that stands in front of a document: `<|endoftext|>` where there is one, else the
     tokenizer's own beginning or end.
     """
@@ -315,7 +323,7 @@ def start_token(tokenizer) -> int:
 
 # %% ../nbs/11a_causal_models.ipynb #c1c44c5b
 def train_tiny(
-    texts=None,  # what to read (default: the training part of Human Numbers)
+    texts: Sequence[str] | None = None,  # what to read (default: the training part of Human Numbers)
     steps: int = 300,
     vocab_sz: int = 320,  # of its own tokenizer
     emb_sz: int = 64,
@@ -356,7 +364,7 @@ def train_tiny(
 
 # %% ../nbs/11a_causal_models.ipynb #ade894ff
 @torch.no_grad()
-def attention_maps(model, ids):
+def attention_maps(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
     "Attention weights (layers, heads, seq, seq) of a causal model for one text's `ids` (1, seq)."
     model = reading_copy(model)
     if not isinstance(model, GPT2):
@@ -392,7 +400,7 @@ SMOLLM2 = dict(
 
 
 @contextlib.contextmanager
-def quiet_transformers():
+def quiet_transformers() -> Iterator[None]:
     "transformers without progress bars and notes."
     logging = extra('transformers').utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -462,7 +470,7 @@ _MODEL_FILES = re.compile(
 )  # what `save_pretrained` of transformers writes
 
 
-def save_pretrained(lm: CausalLM, folder) -> Path:
+def save_pretrained(lm: CausalLM, folder: str | Path) -> Path:
     """Model and tokenizer as one folder (`model.safetensors`, `config.json`, the tokenizer's files), whole or
     not at all. In a folder that exists they replace an older model, and every other file stays.
     """
@@ -570,7 +578,7 @@ def _hub(name, tokenizer_only=False):
 
 # %% ../nbs/11a_causal_models.ipynb #3802d336
 def load_pretrained(
-    name='gpt2',  # a name on the hub, a folder, a .gguf file, or `smollm2`
+    name: str | Path = 'gpt2',  # a name on the hub, a folder, a .gguf file, or `smollm2`
     fallback: bool = False,  # with no way to the hub: SmolLM2 of the package index instead, and say so?
 ) -> CausalLM:  # `model` (32 bits, evaluation mode), `tokenizer`, `name` of what it is
     "A pretrained causal language model and its tokenizer."
@@ -615,7 +623,7 @@ def _smollm2() -> CausalLM:
         return _from_gguf(f)._replace(name='SmolLM2-135M')
 
 # %% ../nbs/11a_causal_models.ipynb #9cf9ca1b
-def gpt2_tokenizer():
+def gpt2_tokenizer() -> Any:
     """GPT-2's own tokenizer: from `$NLPDEEP_DATA/gpt2-tokenizer` (vocab.json, merges.txt), else from the hub
     or its cache.
     """
@@ -632,6 +640,6 @@ def gpt2_tokenizer():
     )
 
 
-def token_counts(tokenizer, texts) -> list[int]:
+def token_counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
     "Tokens of each text, nothing added."
     return [len(token_ids(tokenizer, t, f'text {i}')) for i, t in enumerate(texts)]

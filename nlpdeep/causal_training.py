@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,9 +38,9 @@ __all__ = ['causal_perplexity', 'TransformersTokenizer', 'DropOutput', 'matmul_p
 # %% ../nbs/11d_finetuning.ipynb #80e377f2
 @torch.no_grad()
 def causal_perplexity(
-    model,
-    tokenizer,
-    texts,  # a text, or a list of texts, each read on its own
+    model: nn.Module,
+    tokenizer: Any,
+    texts: str | Sequence[str],  # a text, or a list of texts, each read on its own
     ctx: int | None = None,  # tokens seen at once (default: what the model can, at most 1,024)
     stride: int
     # how far the window moves on (default: `ctx`, no overlap); smaller: more context for each token, more
@@ -134,7 +136,7 @@ def _windows(ids, ctx, stride):
 class TransformersTokenizer(Transform):
     "Text -> token ids for `TfmdLists`; a transformers tokenizer inside."
 
-    def __init__(self, tokenizer):
+    def __init__(self, tokenizer: Any):
         self.tokenizer = tokenizer
 
     def encodes(self, x: str):
@@ -149,7 +151,7 @@ class TransformersTokenizer(Transform):
 class DropOutput(Callback):
     "Keep the logits of what a transformers model returns."
 
-    def after_pred(self):
+    def after_pred(self) -> None:
         self.learn.pred = self.pred[0]
 
 # %% ../nbs/11d_finetuning.ipynb #7268e2b1
@@ -170,11 +172,11 @@ class HiddenLM(nn.Module):
     the loss takes the parts and a metric the scores. A head that does more than multiply gives its logits.
     """
 
-    def __init__(self, model, precision='fp32'):
+    def __init__(self, model: nn.Module, precision: str = 'fp32'):
         super().__init__()
         self.model, self.precision, self.plain = model, precision, has_plain_head(model)
 
-    def forward(self, ids):
+    def forward(self, ids: torch.Tensor) -> torch.Tensor | LazyLogits:
         ids, low = ids.as_subclass(torch.Tensor), dict(bf16=torch.bfloat16, fp16=torch.float16)
         with (
             torch.autocast(ids.device.type, torch.bfloat16)
@@ -189,15 +191,15 @@ class HiddenLM(nn.Module):
 
 
 def causal_learner(
-    dls,
-    model,
+    dls: Any,
+    model: nn.Module,
     precision: str | None = None,  # bf16, fp16 or fp32 (default: `matmul_precision`)
     rows: int = 1024,  # positions whose logits are held at a time
-    opt_func=None,  # default: chapter 08's `FusedAdam`
-    metrics=None,  # default: fastai's Perplexity
-    cbs=None,
-    **kwargs,
-):
+    opt_func: Callable | None = None,  # default: chapter 08's `FusedAdam`
+    metrics: Any = None,  # default: fastai's Perplexity
+    cbs: Any = None,
+    **kwargs: Any,
+) -> Any:
     """A fastai `Learner` that fine-tunes any causal language model: sdpa attention, low precision, sliced
     loss, fused Adam.
     """

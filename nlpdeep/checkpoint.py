@@ -11,6 +11,7 @@ import json
 import random
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ def random_state() -> dict:
     )
 
 
-def set_random_state(s: dict):
+def set_random_state(s: dict) -> None:
     version, keys, gauss = s['python']
     random.setstate((version, tuple(keys), gauss))
     np.random.set_state((s['numpy'][0], np.array(s['numpy'][1], np.uint32), *s['numpy'][2:]))
@@ -44,7 +45,7 @@ def set_random_state(s: dict):
         torch.cuda.set_rng_state_all([o.cpu() for o in s['cuda']])
 
 
-def loader_state(dl) -> dict:
+def loader_state(dl: Any) -> dict:
     "What decides the coming epochs of a loader: its generator, and the order of its documents."
     dl, rng = getattr(dl, 'whole', dl), getattr(dl, 'rng', None)
     return dict(
@@ -53,7 +54,7 @@ def loader_state(dl) -> dict:
     )
 
 
-def set_loader_state(dl, s: dict):
+def set_loader_state(dl: Any, s: dict) -> None:
     dl = getattr(dl, 'whole', dl)
     if s['rng'] is not None:
         version, keys, gauss = s['rng']
@@ -108,7 +109,7 @@ def _digest(text: str, tensors: dict) -> str:
 _FORMAT = 1  # of the files of `save_state`
 
 
-def save_state(path, state: dict) -> Path:
+def save_state(path: str | Path, state: dict) -> Path:
     "Write a nest of dicts, lists, tensors and plain values to one file, whole or not at all."
     from safetensors.torch import save_file
 
@@ -121,7 +122,7 @@ def save_state(path, state: dict) -> Path:
     return path
 
 
-def load_state(path) -> dict:
+def load_state(path: str | Path) -> dict:
     """Read what `save_state` wrote; an InputError where the file is cut, edited, something else, or of a
     newer version.
     """
@@ -384,7 +385,7 @@ class Checkpoint(Callback):
 
     def __init__(
         self,
-        path,  # the file
+        path: str | Path,  # the file
         every: int = 500,  # batches from one writing to the next; it is written after each epoch too
         also: dict
         | None = None,  # what else must be the same for a run to be the same run, by name: plain values
@@ -486,7 +487,7 @@ class Checkpoint(Callback):
             else {},
         )
 
-    def load_state_dict(self, s: dict):
+    def load_state_dict(self, s: dict) -> None:
         "Weights, optimizer, callbacks and curve of state `s`."
         get_model(self.model).load_state_dict(s['model'])
         self.opt.load_state_dict(_to_device(s['opt'], next(self.model.parameters()).device))
@@ -498,7 +499,7 @@ class Checkpoint(Callback):
         _set_callback_state(self.learn.cbs, s['callbacks'])
         self.load_curve(s)
 
-    def load_curve(self, s: dict):
+    def load_curve(self, s: dict) -> None:
         "The recorder's curve of state `s`."
         r, c = getattr(self.learn, 'recorder', None), s['recorder']
         if not (r and c):
@@ -511,7 +512,7 @@ class Checkpoint(Callback):
         )
         r.smooth_loss.val, r.smooth_loss.count = c['smooth']
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self.state, self.start, self.pending, self.due = None, None, False, False
         if self.not_a_fit():
             return
@@ -543,10 +544,10 @@ class Checkpoint(Callback):
                 f'place copies of one moment'
             )
 
-    def after_fit(self):
+    def after_fit(self) -> None:
         self.learn.remove_cbs([cb for cb in self.learn.cbs if isinstance(cb, _SkipEpochs)])
 
-    def before_train(self):
+    def before_train(self) -> None:
         if self.not_a_fit():
             return
         s, self.state, self.skipped = self.state, None, 0
@@ -572,15 +573,15 @@ class Checkpoint(Callback):
             self.learn.dl, self.skipped, then if self.skipped else None
         )
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         if self.training:
             self.learn.iter += self.skipped
             self.pending = True
 
-    def after_step(self):
+    def after_step(self) -> None:
         self.pending = False
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         if not self.training or self.start is None:
             return
         self.due = self.due or (self.iter + 1) % self.every == 0
@@ -588,10 +589,10 @@ class Checkpoint(Callback):
             self._write(self.epoch, self.iter + 1)
             self.due = False
 
-    def after_train(self):
+    def after_train(self) -> None:
         self.skipped = 0
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         if self.start is not None:
             self._write(self.epoch + 1, 0)
 

@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,7 +76,7 @@ def _bytes_of(path: Path) -> bytes | None:
 
 
 def copy_course(
-    folder,  # made if it is not there; may hold an earlier copy, and anything else
+    folder: str | Path,  # made if it is not there; may hold an earlier copy, and anything else
 ) -> dict[
     str, list[str]
 ]:  # `written`, `replaced`, `same`, `kept` (yours), `beside` (new versions next to yours)
@@ -120,7 +121,7 @@ def copy_course(
     return done
 
 # %% ../nbs/14d_classroom.ipynb #d14c0016
-def open_jupyter(folder) -> int:
+def open_jupyter(folder: str | Path) -> int:
     "Start JupyterLab on `folder`, with this Python; returns its exit code when it ends."
     if importlib.util.find_spec('jupyterlab') is None:
         raise InputError(
@@ -180,7 +181,7 @@ FOLDER = 'nlpdeep-course'
 
 def find_chapter(
     what: str,  # `4`, `04`, `04_lm_dataloader`, or the path of a notebook
-    folder=None,  # where the notebooks are; None: here, or in nlpdeep-course
+    folder: str | Path | None = None,  # where the notebooks are; None: here, or in nlpdeep-course
 ) -> Path:
     "The learner's notebook of a chapter."
     path = Path(what).expanduser()
@@ -241,8 +242,8 @@ def _verdict(title: str, cell) -> Verdict:
 
 
 def check_chapter(
-    path,  # the learner's notebook; it is only read
-    say=None,  # called with a line of progress, now and then
+    path: str | Path,  # the learner's notebook; it is only read
+    say: Callable | None = None,  # called with a line of progress, now and then
     timeout: int = 600,  # seconds for one cell
 ) -> list[Verdict]:
     "Run a chapter in a fresh kernel and read off how far each of its exercises is."

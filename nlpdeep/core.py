@@ -19,7 +19,9 @@ import stat
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # %% auto #0
 __all__ = ['SIZES', 'InputError', 'settings', 'version', 'home', 'cuda', 'size', 'pick', 'set_seed', 'own_randomness', 'device',
@@ -41,7 +43,7 @@ def _package() -> Path:
 
 
 @functools.lru_cache
-def settings():
+def settings() -> Any:
     """The course's `settings.ini` as a `ConfigParser`: the checkout's own, else the copy inside the installed
     package.
     """
@@ -88,7 +90,7 @@ def size() -> str:
     return s
 
 
-def pick(*, tiny, small, full):
+def pick(*, tiny: Any, small: Any, full: Any) -> Any:
     "The value for the current `size()`."
     return dict(tiny=tiny, small=small, full=full)[size()]
 
@@ -106,7 +108,7 @@ def set_seed(seed: int | None = None) -> int:
 
 # %% ../nbs/00a_core.ipynb #9fe979aa
 @contextlib.contextmanager
-def own_randomness(seed: int | None = None):
+def own_randomness(seed: int | None = None) -> Iterator[None]:
     """In this block the generators of Python, NumPy and PyTorch begin at `seed` (None: that of
     settings.ini); after
     it they go on as if nothing had been.
@@ -147,7 +149,7 @@ def _amx() -> bool:
     return bool(probe and probe())
 
 
-def reading_copy(model):
+def reading_copy(model: Any) -> Any:
     """The same weights in evaluation mode, with a state of its own: a call reads with it, and neither
     the model
     nor another thread notices. (Of `torch.compile`d models the plain one is read.)
@@ -218,7 +220,7 @@ def threads() -> int:
 
 
 @contextlib.contextmanager
-def torch_threads(n: int):
+def torch_threads(n: int) -> Iterator[None]:
     "PyTorch computes on `n` threads in this block, and on as many as before after it."
     import torch
 
@@ -342,7 +344,7 @@ def _stage(place: Path, folder: bool):
     return _new_stage(place, place)
 
 
-def recover(path) -> None:
+def recover(path: str | Path) -> None:
     """Finish or remove what a killed writer has left of its work on `path`; what a living one is at stays."""
     try:
         place = Path(os.path.realpath(path))
@@ -367,7 +369,7 @@ def recover(path) -> None:
         _unlock(lock)
 
 
-def check_destination(path, folder: bool = False) -> None:
+def check_destination(path: str | Path, folder: bool = False) -> None:
     "An InputError unless a file (a folder if `folder`) can be put at `path`: to ask before any work is done."
     if _is_stream(path):
         if folder or not os.access(path, os.W_OK):
@@ -542,7 +544,7 @@ def _commit(part: Path, place: Path, tmp: Path, folder: bool, ours) -> None:
 
 
 @contextlib.contextmanager
-def atomic(path, folder: bool = False, ours=None):
+def atomic(path: str | Path, folder: bool = False, ours: Callable | None = None) -> Iterator[Path]:
     """Yields a temporary path beside `path` (a folder if `folder`); on success it takes `path`'s place, on
     failure it is removed.
 
@@ -585,7 +587,7 @@ def atomic(path, folder: bool = False, ours=None):
         _unlock(lock)
 
 
-def write_json(path, obj) -> Path:
+def write_json(path: str | Path, obj: Any) -> Path:
     "Write `obj` as readable JSON, whole or not at all."
     path = Path(path)
     with atomic(path) as p:

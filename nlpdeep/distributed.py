@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ class ShardedLoader(GetAttr):
 
     _default = 'whole'
 
-    def __init__(self, whole, rank: int, world: int, train: bool):
+    def __init__(self, whole: Any, rank: int, world: int, train: bool):
         self.whole, self.rank, self.world, self.part = whole, rank, world, 1.0
         own = getattr(whole, 'world_size', 1) > 1  # chapter 04's loader can share by itself
         even = whole.bs and whole.bs % world == 0 and (whole.n or 0) % whole.bs % world == 0
@@ -50,7 +51,7 @@ class ShardedLoader(GetAttr):
         np.random.set_state(box[0][1])
         set_loader_state(self.whole, box[0][2])
 
-    def to_detach(self, b, cpu=True, gather=True):
+    def to_detach(self, b: Any, cpu: bool = True, gather: bool = True) -> Any:
         from fastai.torch_core import to_detach
 
         return to_detach(b, cpu, gather and self.gather)
@@ -63,18 +64,18 @@ class ShardBatches(Callback):
 
     order = MixedPrecision.order
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         for cb in self.learn.cbs:
             if type(cb).__name__ == 'DistributedTrainer':
                 cb._wrap_dl = self.wrap
 
-    def wrap(self, dl):
+    def wrap(self, dl: Any) -> ShardedLoader:
         return (
             dl
             if isinstance(dl, ShardedLoader)
             else ShardedLoader(dl, rank_distrib(), num_distrib(), dl is self.dls.train)
         )
 
-    def after_loss(self):
+    def after_loss(self) -> None:
         if self.training and getattr(self.learn.dl, 'part', 1.0) != 1.0:
             self.learn.loss_grad = self.learn.loss_grad * self.learn.dl.part

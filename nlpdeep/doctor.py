@@ -59,7 +59,7 @@ class _Watch:
         return None
 
 
-def watch_torchvision():
+def watch_torchvision() -> None:
     "Run `guard_torchvision` now if fastai or transformers is loaded, else when it is about to be."
     if any(n in sys.modules for n in _Watch.names):
         guard_torchvision()

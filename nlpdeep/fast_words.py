@@ -8,9 +8,11 @@ from __future__ import annotations
 import functools
 import numbers
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from operator import eq
+from typing import Any
 
 from .core import InputError
 from nlpdeep.rules import (
@@ -273,7 +275,7 @@ def _fast_url(match):
     return re.compile(pattern.pattern.replace(slow, r'(?:\S+@)?'), pattern.flags).match
 
 
-def lang_tables(lang: str, special_toks=()) -> LangTables | None:
+def lang_tables(lang: str, special_toks: Iterable[str] = ()) -> LangTables | None:
     """The tables of spaCy's `lang` with `special_toks` as special cases; `None` where our way does not apply:
     a language with a tokenizer of its own.
     """
@@ -342,13 +344,13 @@ class BoundedCache(dict):
 
     longest = 64  # longer keys are not kept: they hardly come again
 
-    def __init__(self, f, size: int):
+    def __init__(self, f: Callable, size: int):
         self.f, self.size = f, size
 
     def __missing__(self, k):
         return self.put(k, self.f(k))
 
-    def put(self, k, v):
+    def put(self, k: Any, v: Any) -> Any:
         if len(k) <= self.longest and self.size:
             if len(self) >= self.size:
                 old = list(islice(self.items(), self.size // 2))
@@ -384,7 +386,7 @@ def chunks_of(t: str) -> list[str]:
     return out
 
 # %% ../nbs/02b_fast_words.ipynb #01a17765
-def check_text(o, row='') -> str:
+def check_text(o: Any, row: str = '') -> str:
     """A text as `str`. Numbers become their digits, as in fastai; missing values, bytes and other things
     raise an `InputError` that names `row`.
     """
@@ -420,7 +422,7 @@ class WordTokenizer:
     def __init__(
         self,
         lang: str = 'en',  # a language of spaCy
-        special_toks=None,  # tokens never to be taken apart (default: fastai's nine)
+        special_toks: Sequence[str] | None = None,  # tokens never to be taken apart (default: fastai's nine)
         buf_sz: int = 5000,  # as in fastai, where it has no effect either: texts are taken one by one
         memo: int = 2**17,  # chunks to remember
     ):
@@ -445,7 +447,7 @@ class WordTokenizer:
         return tuple(toks)
 
     @property
-    def pipe(self):
+    def pipe(self) -> Callable:
         return _spacy(self.lang, tuple(self.special_toks)).pipe
 
     def doc(self, t: str) -> list[str]:

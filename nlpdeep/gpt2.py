@@ -67,13 +67,19 @@ class Attention(nn.Module):
         self.c_proj = nn.Linear(cfg.emb_sz, cfg.emb_sz)  # mixes the heads
         self.drop = nn.Dropout(cfg.resid_p)
 
-    def heads(self, x):
+    def heads(self, x: torch.Tensor) -> list[torch.Tensor]:
         "x (bs, seq, emb) -> queries, keys, values, each (bs, heads, seq, emb/heads)."
         bs, n, _ = x.shape
         q, k, v = self.c_attn(x).chunk(3, -1)
         return [o.view(bs, n, self.n_heads, -1).transpose(1, 2) for o in (q, k, v)]
 
-    def forward(self, x, mask=None, cache=None, layer=0):
+    def forward(
+        self,
+        x: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        cache: KVCache | None = None,
+        layer: int = 0,
+    ) -> torch.Tensor:
         "x (bs, seq, emb) -> the same. `mask` (bs, 1, seq, all): where one may look."
         q, k, v = self.heads(x)
         if cache is not None:
@@ -95,7 +101,7 @@ class MLP(nn.Module):
         self.c_proj = nn.Linear(4 * cfg.emb_sz, cfg.emb_sz)
         self.drop = nn.Dropout(cfg.resid_p)
 
-    def forward(self, x):  # (bs, seq, emb) -> the same
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (bs, seq, emb) -> the same
         x = F.gelu(self.c_fc(x), approximate='tanh')
         return self.drop(self.c_proj(x))
 
@@ -110,17 +116,25 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(cfg.emb_sz, eps=cfg.eps)
         self.mlp = MLP(cfg)
 
-    def forward(self, x, mask=None, cache=None, layer=0):  # (bs, seq, emb) -> the same
+    def forward(
+        self,
+        x: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        cache: KVCache | None = None,
+        layer: int = 0,
+    ) -> torch.Tensor:  # (bs, seq, emb) -> the same
         x = x + self.attn(self.ln_1(x), mask, cache, layer)
         return x + self.mlp(self.ln_2(x))
 
 # %% ../nbs/11_gpt2.ipynb #f1b29ff5
-def position_ids(mask, n):
+def position_ids(mask: torch.Tensor, n: int) -> torch.Tensor:
     "mask (bs, all) -> positions (bs, n) of the last `n` columns; the first token is 0."
     return (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -n:]
 
 
-def causal_mask(mask, n, total, device=None):
+def causal_mask(
+    mask: torch.Tensor | None, n: int, total: int, device: torch.device | str | None = None
+) -> torch.Tensor:
     "(bs or 1, 1, n, total): where the last `n` of `total` positions may look."
     rows = torch.arange(total - n, total, device=device)[:, None]
     cols = torch.arange(total, device=device)
@@ -151,7 +165,9 @@ class GPT2(nn.Module):
             elif name.endswith('bias'):
                 nn.init.zeros_(p)
 
-    def hidden(self, ids, mask=None, cache=None):
+    def hidden(
+        self, ids: torch.Tensor, mask: torch.Tensor | None = None, cache: KVCache | None = None
+    ) -> torch.Tensor:
         "ids (bs, seq) -> (bs, seq, emb). `mask` (bs, all): 1 for a token, 0 for padding."
         if ids.dim() != 2 or not ids.numel():
             raise InputError(f'ids must be (bs, seq), not {tuple(ids.shape)}')
@@ -184,7 +200,13 @@ class GPT2(nn.Module):
             x = block(x, look, cache, i)
         return self.ln_f(x)
 
-    def forward(self, ids, mask=None, cache=None, last=False):
+    def forward(
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        cache: KVCache | None = None,
+        last: bool = False,
+    ) -> torch.Tensor:
         "Logits (bs, seq, vocab); with `last` only those after the last token (bs, 1, vocab)."
         x = self.hidden(ids, mask, cache)
         return self.lm_head(x[:, -1:] if last else x)
@@ -200,7 +222,7 @@ class KVCache:
     def __len__(self):
         return self.n.get(0, 0)
 
-    def add(self, layer, k, v):
+    def add(self, layer: int, k: torch.Tensor, v: torch.Tensor) -> list[torch.Tensor]:
         "Append k, v (bs, heads, new, dim); returns all so far (bs, heads, n, dim)."
         if k.requires_grad:
             raise InputError(
@@ -224,6 +246,6 @@ class KVCache:
         self.n[layer] = end
         return [o[:, :, :end] for o in self.kv[layer]]
 
-    def reorder_cache(self, rows):
+    def reorder_cache(self, rows: torch.Tensor) -> None:
         "Row i goes on from what row `rows[i]` had read (for beams)."
         self.kv = {layer: [o[rows] for o in kv] for layer, kv in self.kv.items()}

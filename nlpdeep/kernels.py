@@ -16,7 +16,7 @@ from .core import InputError
 __all__ = ['onednn_linear', 'has_onednn', 'fast_linear', 'lstm_step', 'prefers_own_lstm', 'bf16_lstm']
 
 # %% ../nbs/07a_kernels.ipynb #b4773363
-def onednn_linear(x, w, b=None):
+def onednn_linear(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
     "`x @ w.T + b` in 32 bits, by oneDNN."
     return torch.ops.mkldnn._linear_pointwise(x, w, b, 'none', [], '')
 
@@ -31,7 +31,7 @@ def has_onednn() -> bool:
         return False
 
 
-def fast_linear(x, w, b=None):
+def fast_linear(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
     """`F.linear(x, w, b)`; where no gradient is wanted and the matrix is large, in 32 bits on a CPU, by
     oneDNN.
     """
@@ -45,7 +45,15 @@ def fast_linear(x, w, b=None):
     return F.linear(x, w, b) if plain or w.numel() < 2**16 or not has_onednn() else onednn_linear(x, w, b)
 
 
-def lstm_step(x, h, c, wi, wh, bi=None, bh=None):
+def lstm_step(
+    x: torch.Tensor,
+    h: torch.Tensor,
+    c: torch.Tensor,
+    wi: torch.Tensor,
+    wh: torch.Tensor,
+    bi: torch.Tensor | None = None,
+    bh: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     "An LSTM cell. x: (bs, in), h and c: (bs, hid) -> the new h and c"
     want = (len(x), wh.shape[1])
     if tuple(h.shape) != want or tuple(c.shape) != want:
@@ -159,7 +167,17 @@ def prefers_own_lstm() -> bool:
     return not getattr(torch.cpu, '_is_amx_tile_supported', lambda: False)()
 
 
-def bf16_lstm(x, hx, ws, biases=True, layers=1, dropout=0.0, train=True, bidir=False, batch_first=False):
+def bf16_lstm(
+    x: torch.Tensor,
+    hx: tuple,
+    ws: list[torch.Tensor],
+    biases: bool = True,
+    layers: int = 1,
+    dropout: float = 0.0,
+    train: bool = True,
+    bidir: bool = False,
+    batch_first: bool = False,
+) -> tuple[torch.Tensor, ...] | None:
     """`torch.lstm`, or None where it is not for us: another device or precision, no gradients, several
     layers, small ones.
     """

@@ -9,7 +9,9 @@ import contextlib
 import math
 import numbers
 import typing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,7 +124,7 @@ class ULMFiTConfig:
             object.__setattr__(self, k, kind(value))
 
     @classmethod
-    def sized(cls, dial: str | None = None, **kw):
+    def sized(cls, dial: str | None = None, **kw: Any) -> ULMFiTConfig:
         """The settings for a size, `tiny`, `small` or `full` (None: the dial's); `kw` replaces some (None: as
         it is). They begin with the English model that ships, where the texts are English; `base=''`: with
         random weights.
@@ -171,7 +173,7 @@ class ULMFiTConfig:
         return cfg.scaled(self.drop_mult if classifier else self.lm_drop_mult)
 
     @classmethod
-    def for_pretraining(cls, **kw):
+    def for_pretraining(cls, **kw: Any) -> ULMFiTConfig:
         "The settings by which the model that ships was made; `kw` replaces some (None: as it is)."
         return cls(**(_READER | {k: v for k, v in kw.items() if v is not None}))
 
@@ -188,7 +190,7 @@ _BEGUN = dict(
 )  # chosen on the validation part too, for the model that ships
 
 # %% ../nbs/09b_language_model.ipynb #9955c016
-def batchify(ids, bs: int):
+def batchify(ids: Sequence, bs: int) -> tuple[torch.Tensor, torch.Tensor]:
     "All texts as one stream in `bs` rows: inputs and targets, each (bs, len)."
     s = torch.from_numpy(np.concatenate(ids))
     n = (len(s) - 1) // bs * bs
@@ -196,7 +198,7 @@ def batchify(ids, bs: int):
 
 
 @torch.no_grad()
-def perplexity(model, ids, bs: int = 16, seq_len: int = 70) -> float:
+def perplexity(model: torch.nn.Module, ids: Sequence, bs: int = 16, seq_len: int = 70) -> float:
     "Perplexity per token of a language model on texts (arrays of ids), unknown words included."
     bs = max(1, min(bs, (sum(map(len, ids)) - 1) // 2))
     x, y = batchify(ids, bs)
@@ -219,7 +221,7 @@ def perplexity(model, ids, bs: int = 16, seq_len: int = 70) -> float:
     return math.exp(min(loss / y.numel(), 700.0))
 
 
-def unigram_perplexity(train_ids, ids, vocab_sz: int) -> float:
+def unigram_perplexity(train_ids: Sequence, ids: Sequence, vocab_sz: int) -> float:
     """What counting words alone gives: each word's share of the training texts (each counted once more),
     whatever came before.
     """
@@ -236,7 +238,7 @@ class ProgressLog:
     watches, in a terminal.
     """
 
-    def __init__(self, say=print, bars: bool = True):
+    def __init__(self, say: Callable = print, bars: bool = True):
         self.say, self.bars, self.now = say or _silent, bars and say is not None, None
 
     def __call__(self, s):
@@ -247,7 +249,7 @@ class ProgressLog:
             self.now.refresh()
 
     @contextlib.contextmanager
-    def bar(self, total, name):
+    def bar(self, total: int, name: str) -> Iterator:
         from tqdm import tqdm
 
         form = '  {desc} {bar:40} {n_fmt}/{total_fmt}, {remaining} left {postfix}'
@@ -265,7 +267,7 @@ class LossCurve(Callback):
 
     order = Recorder.order + 10
 
-    def __init__(self, losses: list, bar, each_epoch):
+    def __init__(self, losses: list, bar: Any, each_epoch: Callable | None):
         self.losses, self.bar, self.each_epoch, self.first, self.epochs = (
             losses,
             bar,
@@ -278,7 +280,7 @@ class LossCurve(Callback):
         "The losses of this fit, and each epoch's record with how many losses there were then."
         return dict(losses=self.losses[self.first :], epochs=self.epochs)
 
-    def load_state_dict(self, s: dict):
+    def load_state_dict(self, s: dict) -> None:
         "Tell of the epochs that an earlier process has finished, one by one, as it did."
         for n, values in s['epochs']:
             self.losses[self.first :] = s['losses'][:n]
@@ -287,28 +289,35 @@ class LossCurve(Callback):
         self.epochs = [(n, tuple(values)) for n, values in s['epochs']]
         self.bar.update(len(s['losses']))
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         if not self.training:
             return
         self.losses.append(float(self.loss.detach()))
         self.bar.update()
         self.bar.set_postfix_str(f'loss {self.losses[-1]:.2f}', refresh=False)
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         if self.learn.recorder.values:
             self.epochs.append((len(self.losses) - self.first, tuple(self.learn.recorder.values[-1])))
             self.each_epoch(*self.learn.recorder.values[-1])
 
 
 def run_one_cycle(
-    learn, epochs: int, lr, losses: list, name: str, log: ProgressLog, each_epoch, cbs=()
+    learn: Any,
+    epochs: int,
+    lr: Any,
+    losses: list,
+    name: str,
+    log: ProgressLog,
+    each_epoch: Callable | None,
+    cbs: Any = (),
 ) -> None:
     "One cycle of `epochs`, without fastai's own table and bars."
     with log.bar(epochs * len(learn.dls.train), name) as bar, learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(epochs, lr, cbs=[LossCurve(losses, bar, each_epoch), *cbs])
 
 # %% ../nbs/09b_language_model.ipynb #a70277f1
-def lm_loaders(train_ids, valid_ids, cfg: ULMFiTConfig):
+def lm_loaders(train_ids: Sequence, valid_ids: Sequence, cfg: ULMFiTConfig) -> list[LMDataLoader]:
     """Chapter 04's batches (bs, seq_len) for training, shuffled, and for validation. Few texts get fewer
     rows, so that there are steps enough.
     """
@@ -323,13 +332,14 @@ def lm_loaders(train_ids, valid_ids, cfg: ULMFiTConfig):
 
 
 def finetune_lm(
-    model,  # a language model of chapter 07: it returns (scores, raw output, dropped-out output)
-    train_ids,
-    valid_ids,  # texts as arrays of ids
+    # a language model of chapter 07: it returns (scores, raw output, dropped-out output)
+    model: torch.nn.Module,
+    train_ids: Sequence,
+    valid_ids: Sequence,  # texts as arrays of ids
     cfg: ULMFiTConfig,
-    log=None,  # a `ProgressLog`; None: silence
-    cbs=(),  # more callbacks for the fit: a `Checkpoint`, say
-    **kwargs,  # for `lm_learner`, in place of what `cfg` says
+    log: ProgressLog | None = None,  # a `ProgressLog`; None: silence
+    cbs: Any = (),  # more callbacks for the fit: a `Checkpoint`, say
+    **kwargs: Any,  # for `lm_learner`, in place of what `cfg` says
     # perplexity `before` and `after` and per epoch, on the validation texts, and the training loss of every
     # step
 ) -> dict:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import functools
 import json
 import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,12 +80,12 @@ class Layout:
 
 # %% ../nbs/04a_loaders.ipynb #2843c089
 def show_layout(
-    tokens,  # the stream: a list of tokens (or of anything with a `str`)
+    tokens: Sequence,  # the stream: a list of tokens (or of anything with a `str`)
     bs: int,  # rows
     seq_len: int,  # columns of a mini-batch
     targets: bool = False,  # show what is to be predicted in each place, not what is read
-    ax=None,  # a matplotlib axis to draw on
-):  # the axis
+    ax: Any = None,  # a matplotlib axis to draw on
+) -> Any:  # the axis
     "Draw how a stream is laid out in rows and cut into mini-batches, one colour each."
     import matplotlib.pyplot as plt
 
@@ -203,8 +205,8 @@ class Documents:
         self,
         # a list of tensors, arrays or lists of ids, or an indexable dataset of them; of a tuple the first
         # element counts
-        docs,
-        vocab_sz=None,  # ids must be below
+        docs: Any,
+        vocab_sz: int | None = None,  # ids must be below
     ):
         own = not isinstance(_collection(docs), (list, tuple))
         if own:
@@ -232,7 +234,7 @@ class Documents:
         some = map(self.arrs.__getitem__, idxs.tolist())
         return [o if type(o) is np.ndarray else o.numpy() for o in some]
 
-    def check(self, a, vocab_sz=None):
+    def check(self, a: np.ndarray, vocab_sz: int | None = None) -> np.ndarray:
         return a  # done when they were read
 
 # %% ../nbs/04a_loaders.ipynb #baf032c4
@@ -266,10 +268,10 @@ class TokenArray:
 
     def __init__(
         self,
-        ids,  # all token ids, document after document: (n_tokens,) integers, in memory or mapped
-        offsets,  # where the documents begin, and the end: (n_docs + 1,) from 0 to n_tokens
-        labels=None,  # a number for each document, for a classifier
-        vocab_sz=None,  # ids must be below; looked at while they are read
+        ids: np.ndarray,  # all token ids, document after document: (n_tokens,) integers, in memory or mapped
+        offsets: np.ndarray,  # where the documents begin, and the end: (n_docs + 1,) from 0 to n_tokens
+        labels: Sequence | None = None,  # a number for each document, for a classifier
+        vocab_sz: int | None = None,  # ids must be below; looked at while they are read
     ):
         self.ids, self.offsets, self.labels, self.vocab_sz, self.folder = (
             *(np.array(o) if isinstance(o, torch.Tensor) else np.asarray(o) for o in (ids, offsets)),
@@ -314,7 +316,7 @@ class TokenArray:
         ).as_subclass(TensorText)
         return x if self.labels is None else (x, self.labels[i])
 
-    def check(self, a, vocab_sz=None):
+    def check(self, a: np.ndarray, vocab_sz: int | None = None) -> np.ndarray:
         """`a`, ids that were just read, unless one is out of range; of `vocab_sz` and the corpus's own the
         smaller counts.
         """
@@ -329,10 +331,10 @@ class TokenArray:
     @classmethod
     def write(
         cls,
-        folder,  # made anew, whole or not at all
-        docs,  # documents of ids, one after the other: a list or a generator
-        labels=None,  # a number for each document
-        vocab_sz=None,  # ids must be below
+        folder: str | Path,  # made anew, whole or not at all
+        docs: Iterable,  # documents of ids, one after the other: a list or a generator
+        labels: Sequence | None = None,  # a number for each document
+        vocab_sz: int | None = None,  # ids must be below
     ) -> TokenArray:  # the mapped corpus
         "Write documents to `folder`, one at a time, and map them."
         ends, labels = [0], None if labels is None else _labels(labels)
@@ -356,7 +358,7 @@ class TokenArray:
         return cls.open(folder)
 
     @classmethod
-    def open(cls, folder) -> TokenArray:
+    def open(cls, folder: str | Path) -> TokenArray:
         "Map a corpus that `write` wrote: nothing is read until it is needed."
         folder = Path(folder)
         try:
@@ -466,8 +468,8 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
 
     def __init__(
         self,
-        dataset,  # documents of ids: a list, a fastai dataset (read once), or a `TokenArray`
-        lens=None,  # fastai's argument; the true lengths are used, others refused
+        dataset: Any,  # documents of ids: a list, a fastai dataset (read once), or a `TokenArray`
+        lens: Sequence | None = None,  # fastai's argument; the true lengths are used, others refused
         cache: int = 2,  # items fastai's way of reading keeps
         bs: int = 64,  # rows
         seq_len: int = 72,  # columns of a mini-batch
@@ -477,8 +479,8 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
         world_size: int = 1,  # see "Several processes" below
         vocab_sz: int
         | None = None,  # ids must be below this, and within the dataset's vocabulary, where it has one
-        docs=None,  # the documents, where they have been read already
-        **kwargs,  # as for fastai's `TfmdDL`: shuffle, device, pin_memory, after_batch, ...
+        docs: Any = None,  # the documents, where they have been read already
+        **kwargs: Any,  # as for fastai's `TfmdDL`: shuffle, device, pin_memory, after_batch, ...
     ):
         if kwargs.get('batch_size') is not None:
             bs = kwargs.pop('batch_size')
@@ -510,7 +512,7 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
         if self.shuffle:
             self._enough()
 
-    def make_chunks(self):
+    def make_chunks(self) -> None:
         "Note the epoch's order: which document begins where in the stream."
         self.order = np.array(self.items.idxs, np.int64)
         self.begins = np.concatenate([[0], np.cumsum(self.docs.lens[self.order])])
@@ -519,9 +521,9 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
         self,
         start: int,  # first column
         stop: int,  # the one after the last; one more is read, for the targets
-        rows=None,  # which rows of this process (default: all)
+        rows: Any = None,  # which rows of this process (default: all)
         # an int64 array to write into: memory in use is quicker than memory the system has yet to give
-        out=None,
+        out: np.ndarray | None = None,
     ) -> torch.Tensor:  # (rows, stop - start + 1) int64
         "A block of the layout, copied out of the documents in one go."
         rows = np.arange(self.bs) if rows is None else np.asarray(rows)
@@ -548,14 +550,14 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
         np.concatenate(parts, out=out.reshape(-1))
         return torch.from_numpy(self.docs.check(out, self.vocab_sz))
 
-    def create_item(self, seq):
+    def create_item(self, seq: int) -> tuple:
         "Row `seq % bs` of mini-batch `seq // bs` and its targets, as fastai numbers its items."
         if (seq := seq or 0) >= self.n:
             raise IndexError(f'item {seq} of {self.n}')
         t = self.read_columns(*self.layout.columns(seq // self.bs), rows=[seq % self.bs])[0]
         return t[:-1].as_subclass(LMTensorText), t[1:].clone().as_subclass(self.y_type)
 
-    def create_batches(self, samps):
+    def create_batches(self, samps: Iterable) -> Iterator:
         """Mini-batches of the items `samps`: copied from a block where they are whole mini-batches, else item
         by item, as fastai does.
         """
@@ -616,12 +618,12 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
             f'at least {self.layout.bs + 1} are needed; lower bs, or add text'
         )
 
-    def get_idxs(self):
+    def get_idxs(self) -> Sequence[int]:
         "The numbers of all items, as a `range`: a large corpus has more of them than a list should hold."
         self._enough()
         return self.shuffle_fn(range(self.n)) if self.shuffle else range(self.n)
 
-    def shuffle_fn(self, idxs):
+    def shuffle_fn(self, idxs: Any) -> Any:
         """Shuffle the documents, in place, with Python's generator; processes that train together follow the
         first.
         """
@@ -633,10 +635,10 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
         self.make_chunks()
         return idxs
 
-    def sample(self):
+    def sample(self) -> Iterator:
         return TfmdDL.sample(self) if self.num_workers > 1 else self._DataLoader__idxs
 
-    def new(self, dataset=None, seq_len=None, **kwargs):
+    def new(self, dataset: Any = None, seq_len: int | None = None, **kwargs: Any) -> LMDataLoader:
         "A loader like this one, for `dataset` (default: the same documents in their first order)."
         kept = dict(
             backwards=self.backwards,
@@ -692,8 +694,8 @@ class Padding(DisplayedTransform):
 
 # %% ../nbs/04a_loaders.ipynb #7ef098f9
 def padding_share(
-    lens,  # tokens per document
-    order,  # the documents in the order of reading
+    lens: Sequence[int],  # tokens per document
+    order: Sequence[int],  # the documents in the order of reading
     bs: int,  # documents in a batch
 ) -> float:
     "The share of all places in an epoch's batches that padding fills."
@@ -705,7 +707,7 @@ def padding_share(
 def sorted_with_shuffle(
     lens: np.ndarray,  # what to sort by, the greatest first
     bs: int,  # documents in a batch
-    longest=None,  # the document that comes first (default: the first of the greatest)
+    longest: int | None = None,  # the document that comes first (default: the first of the greatest)
 ) -> list:  # indices
     """A new order for an epoch: shuffled, sorted within pieces of fifty batches, batches shuffled. Draws from
     NumPy's generator, as fastai does.
@@ -783,18 +785,18 @@ class SortedDataLoader(_Direct, fastai_data.SortedDL):
         self,
         # (document, label) tuples in a list or a fastai dataset (read once), bare documents, or a
         # `TokenArray`
-        dataset,
-        sort_func=None,  # what to sort an item by (default: the document's length)
-        res=None,  # its results, where they are known
+        dataset: Any,
+        sort_func: Callable | None = None,  # what to sort an item by (default: the document's length)
+        res: Sequence | None = None,  # its results, where they are known
         seq_len: int = 72,  # for the padding
         pad_idx: int = 1,  # likewise
         pad: str = 'chunk',  # likewise: see `Padding`; a `before_batch` argument goes before these three
         backwards: bool = False,  # read each document from its end to its beginning
         vocab_sz: int
         | None = None,  # ids must be below this, and within the dataset's vocabulary, where it has one
-        read=None,  # documents, columns and types, where they have been read already
+        read: Any = None,  # documents, columns and types, where they have been read already
         num_workers: int = 0,  # processes; 0 is the fastest: a batch costs less than sending it
-        **kwargs,  # as for fastai's `TfmdDL`: bs, shuffle, device, before_batch, after_batch, ...
+        **kwargs: Any,  # as for fastai's `TfmdDL`: bs, shuffle, device, before_batch, after_batch, ...
     ):
         for k in ('bs', 'batch_size'):
             if k in kwargs and not (k == 'batch_size' and kwargs[k] is None):
@@ -832,20 +834,20 @@ class SortedDataLoader(_Direct, fastai_data.SortedDL):
         cols, types = _columns(items)
         return Documents(items, self.vocab_sz), cols, [_doc_type(items), *types[1:]]
 
-    def get_idxs(self):
+    def get_idxs(self) -> Sequence[int]:
         idxs = TfmdDL.get_idxs(self)
         if self.shuffle:
             return idxs
         idxs = np.asarray(idxs, np.int64)
         return idxs[np.argsort(-self.res[idxs], kind='stable')].tolist()
 
-    def shuffle_fn(self, idxs):
+    def shuffle_fn(self, idxs: Any) -> list:
         return sorted_with_shuffle(self.res, self.bs)
 
-    def sample(self):
+    def sample(self) -> Iterator:
         return TfmdDL.sample(self) if self.num_workers > 1 else iter(self._DataLoader__idxs)
 
-    def create_item(self, i):
+    def create_item(self, i: int | None) -> Any:
         if self.columns is None:
             return self.dataset[i or 0]
         a = self.docs.check(self.docs.arrays(np.array([i or 0]))[0], self.vocab_sz)
@@ -855,7 +857,7 @@ class SortedDataLoader(_Direct, fastai_data.SortedDL):
             *(c[i or 0].as_subclass(t) for c, t in zip(self.columns, self.types[1:])),
         )
 
-    def create_batches(self, samps):
+    def create_batches(self, samps: Iterable) -> Iterator:
         "Batches of the documents `samps`: filled into one array; fastai's way where a step was replaced."
         p = self.before_batch.fs[0] if len(self.before_batch.fs) == 1 else None
         if not (
@@ -877,7 +879,7 @@ class SortedDataLoader(_Direct, fastai_data.SortedDL):
                 *(c[idx].as_subclass(t) for c, t in zip(self.columns, self.types[1:])),
             )
 
-    def new(self, dataset=None, **kwargs):
+    def new(self, dataset: Any = None, **kwargs: Any) -> SortedDataLoader:
         "A loader like this one, for `dataset` (default: the same documents)."
         kept = dict(
             backwards=self.backwards,
@@ -894,14 +896,14 @@ class TextBlock(TransformBlock):
 
     def __init__(
         self,
-        tok_tfm,  # a tokenizer transform
-        vocab=None,  # a `Vocab` or a list of tokens (default: built from the data)
+        tok_tfm: Any,  # a tokenizer transform
+        vocab: Any = None,  # a `Vocab` or a list of tokens (default: built from the data)
         is_lm: bool = False,  # for a language model? Else for a classifier
         seq_len: int = 72,  # columns of a mini-batch; for a classifier, of a chunk of padding
         backwards: bool = False,  # read from the end to the beginning
         min_freq: int = 3,
         max_vocab: int = 60000,
-        special_toks=None,  # see `Numericalize`
+        special_toks: Sequence[str] | None = None,  # see `Numericalize`
     ):
         tfms = [tok_tfm, Numericalize(vocab, min_freq, max_vocab, special_toks)] + (
             [fastai_data.reverse_text] if backwards else []
@@ -915,16 +917,16 @@ class TextBlock(TransformBlock):
     @classmethod
     def from_df(
         cls,
-        text_cols,
-        vocab=None,
-        is_lm=False,
-        seq_len=72,
-        backwards=False,
-        min_freq=3,
-        max_vocab=60000,
-        special_toks=None,
-        **kwargs,
-    ):
+        text_cols: str | list,
+        vocab: Any = None,
+        is_lm: bool = False,
+        seq_len: int = 72,
+        backwards: bool = False,
+        min_freq: int = 3,
+        max_vocab: int = 60000,
+        special_toks: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> TextBlock:
         "For the texts in columns of a DataFrame; further arguments go to `Tokenizer.from_df`."
         from nlpdeep.transform import Tokenizer
 
@@ -942,16 +944,16 @@ class TextBlock(TransformBlock):
     @classmethod
     def from_folder(
         cls,
-        path,
-        vocab=None,
-        is_lm=False,
-        seq_len=72,
-        backwards=False,
-        min_freq=3,
-        max_vocab=60000,
-        special_toks=None,
-        **kwargs,
-    ):
+        path: str | Path,
+        vocab: Any = None,
+        is_lm: bool = False,
+        seq_len: int = 72,
+        backwards: bool = False,
+        min_freq: int = 3,
+        max_vocab: int = 60000,
+        special_toks: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> TextBlock:
         "For text files in a folder; further arguments go to `Tokenizer.from_folder`."
         from nlpdeep.transform import Tokenizer
 

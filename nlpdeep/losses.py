@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -142,7 +143,13 @@ class LazyLogits:
     the real scores, computed then. `low`: the type of the product (None: as the tensors are).
     """
 
-    def __init__(self, hidden, weight, bias=None, low=None):
+    def __init__(
+        self,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        low: torch.dtype | None = None,
+    ):
         self.hidden, self.weight, self.bias, self.low = hidden, weight, bias, low
 
     ndim = property(lambda self: self.hidden.ndim)
@@ -150,16 +157,16 @@ class LazyLogits:
     dtype = torch.float32
 
     @property
-    def shape(self):
+    def shape(self) -> torch.Size:
         return torch.Size((*self.hidden.shape[:-1], len(self.weight)))
 
-    def float(self):
+    def float(self) -> LazyLogits:
         return self
 
-    def size(self, dim=None):
+    def size(self, dim: int | None = None) -> torch.Size | int:
         return self.shape if dim is None else self.shape[dim]
 
-    def dim(self):
+    def dim(self) -> int:
         return self.ndim
 
     def _scores(self, h):
@@ -196,7 +203,7 @@ class LazyLogits:
 
 
 @contextlib.contextmanager
-def lazy_heads(model: nn.Module):
+def lazy_heads(model: nn.Module) -> Iterator:
     "In this block the heads of `model` that can (they have an attribute `lazy`) return `LazyLogits`."
     heads = [m for m in model.modules() if hasattr(m, 'lazy')]
     before = [m.lazy for m in heads]

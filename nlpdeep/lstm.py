@@ -24,7 +24,9 @@ class ReadableLSTMCell(nn.Module):
         self.candidate = nn.Linear(n_hid + n_in, n_hid)  # PyTorch's "cell gate"
         self.output_gate = nn.Linear(n_hid + n_in, n_hid)
 
-    def forward(self, x, state):  # (bs, n_in), two of (bs, n_hid)
+    def forward(
+        self, x: torch.Tensor, state: tuple
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # (bs, n_in), two of (bs, n_hid)
         h, c = state
         hx = torch.cat([h, x], dim=1)  # (bs, n_hid + n_in): side by side
         f = torch.sigmoid(self.forget_gate(hx))  # how much is kept
@@ -42,14 +44,16 @@ class LSTMCell(nn.Module):
         super().__init__()
         cell_weights(self, n_in, n_hid, gates=4)
 
-    def gates(self, x, h):
+    def gates(self, x: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, ...]:
         "i, f, g, o: each (bs, n_hid)."
         from_word = F.linear(x, self.weight_ih, self.bias_ih)
         from_state = F.linear(h, self.weight_hh, self.bias_hh)
         i, f, g, o = (from_word + from_state).chunk(4, dim=1)
         return i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
 
-    def forward(self, x, state):  # (bs, n_in), two of (bs, n_hid)
+    def forward(
+        self, x: torch.Tensor, state: tuple
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # (bs, n_in), two of (bs, n_hid)
         h, c = state
         i, f, g, o = self.gates(x, h)
         c = f * c + i * g
@@ -61,7 +65,9 @@ class LSTM(RNN):
 
     cell = LSTMCell
 
-    def forward(self, x, state=None):  # (seq, bs, n_in) or batch first
+    def forward(
+        self, x: torch.Tensor, state: tuple | None = None
+    ) -> tuple[torch.Tensor, tuple]:  # (seq, bs, n_in) or batch first
         check_sequence(x, self.n_in, self.batch_first)
         steps = 1 if self.batch_first else 0
         xs = x.unbind(steps)  # the words, each (bs, n_in)
@@ -83,7 +89,14 @@ class LSTM(RNN):
 class LMModel6(LMModel5):
     "`LMModel5` with an LSTM (or whatever `rnn` is: `nn.LSTM`, `GRU`, ...)."
 
-    def __init__(self, vocab_sz: int, n_hid: int, n_layers: int = 2, rnn=LSTM, **kwargs):
+    def __init__(
+        self,
+        vocab_sz: int,
+        n_hid: int,
+        n_layers: int = 2,
+        rnn: type[nn.Module] = LSTM,
+        **kwargs,
+    ):
         super().__init__(vocab_sz, n_hid, n_layers, rnn=rnn, **kwargs)
 
 # %% ../nbs/06_lstm.ipynb #ae2e4a8a
@@ -94,7 +107,9 @@ class GRUCell(nn.Module):
         super().__init__()
         cell_weights(self, n_in, n_hid, gates=3)
 
-    def forward(self, x, h):  # (bs, n_in), (bs, n_hid)
+    def forward(
+        self, x: torch.Tensor, h: torch.Tensor
+    ) -> torch.Tensor:  # (bs, n_in), (bs, n_hid)
         xr, xz, xn = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, dim=1)
         hr, hz, hn = F.linear(h, self.weight_hh, self.bias_hh).chunk(3, dim=1)
         r, z = torch.sigmoid(xr + hr), torch.sigmoid(xz + hz)

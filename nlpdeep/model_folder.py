@@ -9,7 +9,9 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .core import InputError, atomic, check_destination, recover, versions, write_json
 from .numericalization import Vocab
@@ -36,7 +38,7 @@ def config_checksum(cfg: dict) -> str:
     ).hexdigest()
 
 
-def model_files(path) -> set[str]:
+def model_files(path: str | Path) -> set[str]:
     "The files of the model that lies in the folder `path` now. Whatever else is there is the user's own."
     names = {'config.json', 'model.safetensors', 'vocab.json', 'tokenizer.json', 'pieces.model'}
     names.add('report.html')  # of `nlpdeep ulmfit`
@@ -50,12 +52,13 @@ def model_files(path) -> set[str]:
 
 
 def save_folder(
-    path,
+    path: str | Path,
     weights: dict,
     words: TextProcessor | None,  # None: the model has a tokenizer of its own, which `fill` writes
     config: dict,
     extra: dict | None = None,  # more files, name -> text: not a part of the model
-    fill=None,  # a function of the folder that writes more files of the model into it
+    # a function of the folder that writes more files of the model into it
+    fill: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write a model folder, whole or not at all. It replaces the files of an older model there, and nothing
     else.
@@ -95,7 +98,7 @@ def save_folder(
     return path
 
 
-def can_write(path) -> None:
+def can_write(path: str | Path) -> None:
     "An InputError unless a model folder can be put at `path`: asked before any work is done."
     path = Path(path).expanduser()
     try:
@@ -181,7 +184,7 @@ def read_object(file: Path) -> dict:
     return found
 
 
-def read_settings(cls, settings: dict, path):
+def read_settings(cls: type, settings: dict, path: str | Path) -> Any:
     """The settings (a dataclass) that a model folder keeps; an InputError that names one that is odd or
     unknown.
     """
@@ -218,7 +221,7 @@ def read_weights(file: Path) -> dict:
     return weights
 
 
-def load_folder(path) -> tuple[dict, TextProcessor | None, dict]:
+def load_folder(path: str | Path) -> tuple[dict, TextProcessor | None, dict]:
     """Weights, words (None: the model has a tokenizer of its own) and config of a model folder, every
     checksum compared; an InputError where anything is missing, cut, edited or newer than this nlpdeep.
     """

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,8 @@ class Vocab(Sequence):
 
     def __init__(
         self,
-        tokens,  # the tokens in order, each once (`xxfake`, which fills up a vocabulary, may repeat)
+        # the tokens in order, each once (`xxfake`, which fills up a vocabulary, may repeat)
+        tokens: Iterable[str],
     ):
         if isinstance(tokens, (str, bytes)) or tokens is None:
             raise InputError(f'a vocabulary is a list of tokens, not {tokens!r:.40}')
@@ -103,7 +105,7 @@ class Vocab(Sequence):
         "64 hexadecimal digits that depend on the tokens and their order, and on nothing else."
         return hashlib.sha256(json.dumps(self.tokens).encode()).hexdigest()
 
-    def encode(self, tokens) -> np.ndarray:
+    def encode(self, tokens: Iterable[str]) -> np.ndarray:
         "The ids (int64) of a list of tokens; a token that is not there gets the id of `xxunk`."
         if type(tokens) is L:
             tokens = tokens.items
@@ -124,7 +126,7 @@ class Vocab(Sequence):
             raise InputError(f'token {i} is {t!r:.40} ({type(t).__name__}): every token must be a string')
         return ids
 
-    def decode(self, ids) -> list[str]:
+    def decode(self, ids: Any) -> list[str]:
         "The tokens of a list, an array or a tensor of ids; every id must be one of this vocabulary."
         a = np.asarray(ids.detach().cpu() if isinstance(ids, torch.Tensor) else ids)
         if a.ndim != 1 or a.size and a.dtype.kind not in 'iu':
@@ -139,10 +141,10 @@ class Vocab(Sequence):
     @classmethod
     def build(
         cls,
-        docs,  # lists of tokens, or a Counter of tokens
+        docs: Iterable,  # lists of tokens, or a Counter of tokens
         min_freq: int = 3,  # a token must occur at least this often
         max_vocab: int = 60000,  # at most so many tokens, special ones included
-        special_toks=SPECIAL_TOKENS,  # these come first
+        special_toks: Sequence[str] = SPECIAL_TOKENS,  # these come first
         multiple: int = 8,  # fill up with `xxfake` to a multiple of this; 0: don't
     ) -> Vocab:
         "The most frequent tokens of a corpus, special tokens first: fastai's vocabulary, order and all."
@@ -158,7 +160,7 @@ class Vocab(Sequence):
         kept = (special + [t for t in kept if t not in set(special)])[:max_vocab]
         return cls(kept + [FAKE] * (multiple - len(kept) % multiple if multiple else 0))
 
-    def save(self, path) -> Path:
+    def save(self, path: str | Path) -> Path:
         "Write the vocabulary as JSON, whole or not at all."
         obj = dict(format='nlpdeep vocab 1', hash=self.hash, tokens=self.tokens)
         try:
@@ -171,7 +173,7 @@ class Vocab(Sequence):
         return Path(path)
 
     @classmethod
-    def load(cls, path) -> Vocab:
+    def load(cls, path: str | Path) -> Vocab:
         "Read what `save` wrote; a file that was cut or changed is refused."
         try:
             obj = json.loads(Path(path).read_text(encoding='utf-8'))
@@ -190,7 +192,7 @@ class Vocab(Sequence):
             raise InputError(f'the tokens in {path} do not give its hash: it was changed after it was saved')
         return vocab
 
-    def unknown_share(self, docs) -> float:
+    def unknown_share(self, docs: Iterable) -> float:
         "The share of tokens that `encode` turns into `xxunk`, in lists of tokens or a Counter of tokens."
         count = _counted(docs)
         total = count.total()
@@ -246,16 +248,17 @@ class Numericalize(fastai_data.Numericalize):
 
     def __init__(
         self,
-        vocab=None,  # a `Vocab` or a list of tokens; None: built from the training data by `setup`
+        # a `Vocab` or a list of tokens; None: built from the training data by `setup`
+        vocab: Sequence[str] | None = None,
         min_freq: int = 3,  # for that: see `Vocab.build`
         max_vocab: int = 60000,  # likewise
-        special_toks=None,  # likewise; None: the dataset's own, else fastai's nine
+        special_toks: Sequence[str] | None = None,  # likewise; None: the dataset's own, else fastai's nine
     ):
         self.vocab = vocab if vocab is None or isinstance(vocab, Vocab) else Vocab(vocab)
         self.min_freq, self.max_vocab, self.special_toks = min_freq, max_vocab, special_toks
 
     @property
-    def o2i(self):
+    def o2i(self) -> Mapping | None:
         return None if self.vocab is None else self.vocab.o2i
 
     def setups(self, dsets):
@@ -292,7 +295,7 @@ class Numericalize(fastai_data.Numericalize):
 def remap_rows(
     # one row per token of the old vocabulary: an embedding (n_old, dim), or a bias (n_old,)
     weight: torch.Tensor,
-    rows,  # from `Vocab.match`: (n_new,), -1 for a new token
+    rows: Any,  # from `Vocab.match`: (n_new,), -1 for a new token
 ) -> torch.Tensor:  # (n_new, dim) or (n_new,)
     "The rows of `weight` that the new vocabulary takes over; new tokens get the mean of all rows."
     rows = torch.as_tensor(rows, device=weight.device)

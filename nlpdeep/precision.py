@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from fastai.basics import Callback, CancelStepException, CrossEntropyLossFlat, L, get_model
@@ -51,7 +53,7 @@ def classifier_precision(model: nn.Module, dev: str | None = None) -> str:
     )
 
 # %% ../nbs/08a_precision.ipynb #7e044e9a
-def around_forward(model: nn.Module, context):
+def around_forward(model: nn.Module, context: Callable) -> Callable:
     """Run each forward pass of `model` inside a new `context()`, which is left however the pass ends; a
     copy of
     the model that is made meanwhile is left alone. Returns a function that stops it.
@@ -89,7 +91,7 @@ def _float(o):
     return o.float() if isinstance(o, torch.Tensor) and o.is_floating_point() else o
 
 
-def not_finite(model) -> str:
+def not_finite(model: nn.Module) -> str:
     "The first weights whose gradient is not finite, by name."
     bad = [
         n
@@ -107,7 +109,7 @@ class Precision(MixedPrecision):
     def __init__(
         self,
         kind: str | None = None,  # bf16, fp16 or fp32; None: what suits the machine (`core.precision`)
-        **kwargs,  # for PyTorch's GradScaler (fp16)
+        **kwargs: Any,  # for PyTorch's GradScaler (fp16)
     ):
         self.kind = precision() if kind is None else kind
         if self.kind not in ('fp32', *_KINDS):
@@ -115,7 +117,7 @@ class Precision(MixedPrecision):
         super().__init__('fp16' if self.kind == 'fp16' else 'bf16', **kwargs)
         self.off = lambda: None
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         dev = next(self.model.parameters()).device.type
         if self.kind == 'bf16' and dev == 'cuda' and not torch.cuda.is_bf16_supported():
             raise InputError('this GPU has no bf16: choose fp16 or fp32')
@@ -126,7 +128,7 @@ class Precision(MixedPrecision):
         )
 
     @contextlib.contextmanager
-    def autocast(self):
+    def autocast(self) -> Iterator[None]:
         with contextlib.ExitStack() as s:
             if self.kind == 'fp16' and self.dev == 'cpu':  # oneDNN trains no LSTM in fp16
                 s.enter_context(warnings.catch_warnings())
@@ -135,17 +137,17 @@ class Precision(MixedPrecision):
             s.enter_context(torch.autocast(self.dev, _KINDS.get(self.kind), enabled=self.kind != 'fp32'))
             yield
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         self.off()
         self.off = around_forward(self.model, self.autocast)
 
-    def after_pred(self):
+    def after_pred(self) -> None:
         self.learn.pred = _float(self.pred)
 
-    def after_loss(self):
+    def after_loss(self) -> None:
         pass
 
-    def before_step(self):
+    def before_step(self) -> None:
         try:
             super().before_step()
         except CancelStepException:  # an overflow is mended by a smaller scale; below 1 it was none
@@ -158,17 +160,17 @@ class Precision(MixedPrecision):
                 'are those of the last good step'
             ) from None
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         self.off()
 
-    def after_fit(self):
+    def after_fit(self) -> None:
         self.off()
 
 # %% ../nbs/08a_precision.ipynb #a64970c1
 class LinearCrossEntropyLoss(CrossEntropyLossFlat):
     "fastai's cross entropy, which for `LazyLogits` never holds all scores."
 
-    def __init__(self, *args, chunk: int = 768, axis: int = -1, **kwargs):
+    def __init__(self, *args: Any, chunk: int = 768, axis: int = -1, **kwargs: Any):
         super().__init__(*args, axis=axis, **kwargs)
         self.chunk = chunk
 
@@ -203,14 +205,14 @@ class LazyScores(Callback):
             self._leave()
         self._leave = None
 
-    def before_batch(self):
+    def before_batch(self) -> None:
         self._stop()
         if not hasattr(self.learn, 'gather_preds'):
             model = self.model
             self._leave = around_forward(model, lambda: lazy_heads(model))
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         self._stop()
 
-    def after_fit(self):
+    def after_fit(self) -> None:
         self._stop()

@@ -10,8 +10,10 @@ import hashlib
 import json
 import pickle
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,9 +43,9 @@ __all__ = ['lsuv_init', 'SampledSoftmaxLoss', 'PerplexityCurve', 'pretrain', 'lo
 # %% ../nbs/09g_pretraining.ipynb #cad4e1fb
 @torch.no_grad()
 def lsuv_init(
-    model,  # a language model of chapter 07
+    model: nn.Module,  # a language model of chapter 07
     x: torch.Tensor,  # one batch of ids, (bs, seq)
-):
+) -> None:
     """Initial weights by which every layer of the stack hears the one below: gate inputs of standard
     deviation 1 on `x`, orthogonal recurrent weights, forget gates open.
     """
@@ -68,10 +70,10 @@ class SampledSoftmaxLoss(LinearCrossEntropyLoss):
 
     def __init__(
         self,
-        counts,  # how often each word occurs in the training texts, (words,)
+        counts: Any,  # how often each word occurs in the training texts, (words,)
         n: int = 3000,  # rare words drawn for each batch
         top: int = 1000,  # frequent words, candidates always
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         p = torch.as_tensor(np.maximum(counts, 1) / np.maximum(counts, 1).sum())
@@ -79,7 +81,7 @@ class SampledSoftmaxLoss(LinearCrossEntropyLoss):
         self.p, self.rest, self.n = p, order[top:], min(n, max(len(p) - top, 0))
         self.always = torch.zeros(len(p), dtype=torch.bool).index_fill_(0, order[:top], True)
 
-    def candidates(self, y):
+    def candidates(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Word ids, rising, and the logarithm of the probability that each is among them. y: the batch's
         targets, (n,)
         """
@@ -112,17 +114,17 @@ class PerplexityCurve(Callback):
 
     order, run_valid = 110, False  # after `Checkpoint`
 
-    def __init__(self, valid, every: int, file=None):
+    def __init__(self, valid: Any, every: int, file: str | Path | None = None):
         self.valid, self.every, self.file, self.points = valid, every, file and Path(file), []
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         cp = getattr(self.learn, 'checkpoint', None)
         at = cp.resumed[0] * len(self.dls.train) + cp.resumed[1] if cp and cp.resumed else 0
         old = json.loads(self.file.read_text()) if at and self.file and self.file.exists() else []
         self.points = [o for o in old if o['step'] <= at]
         self.begin = time.monotonic() - 60 * (self.points[-1]['minutes'] if self.points else 0)
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         step = self.epoch * self.n_iter + self.iter + 1
         if step % self.every:
             return
@@ -148,16 +150,18 @@ def _hash(weights: dict) -> str:
 
 # %% ../nbs/09g_pretraining.ipynb #468ed6ad
 def pretrain(
-    docs,  # arrays of ids in the order of reading: a list, or a `TokenArray`
-    valid,  # likewise, to measure on
+    docs: Any,  # arrays of ids in the order of reading: a list, or a `TokenArray`
+    valid: Any,  # likewise, to measure on
     vocab_sz: int,  # size of the vocabulary
     cfg: ULMFiTConfig,  # sizes, and the language model's epochs, rate, batch and dropout
-    path=None,  # file of the checkpoint; None: none is kept
+    path: str | Path | None = None,  # file of the checkpoint; None: none is kept
     every: int = 500,  # batches between two checkpoints, and two measurements
-    log=None,  # a `ProgressLog`; None: silence
+    log: ProgressLog | None = None,  # a `ProgressLog`; None: silence
     prec: str | None = None,  # precision: see `lm_learner`
-    begin=None,  # weights by name, to read on with; None: random ones
-):  # the language model, and what `finetune_lm` returns; `curve`: perplexity on the way
+    begin: dict | None = None,  # weights by name, to read on with; None: random ones
+) -> tuple[
+    nn.Module, dict
+]:  # the language model, and what `finetune_lm` returns; `curve`: perplexity on the way
     "Stage one: a language model, from random weights or from those of an earlier pass."
     set_seed(cfg.seed)
     model = language_model(cfg.encoder(vocab_sz)).to(device())
@@ -199,10 +203,10 @@ def _pieces(docs):
 
 # %% ../nbs/09g_pretraining.ipynb #4f1b99b3
 def load_matched(
-    model,  # a language model for the new words
-    weights,  # one for the old words: a module, or its weights by name
-    rows,  # from `Vocab.match`: for each new word its old row, or -1
-):
+    model: nn.Module,  # a language model for the new words
+    weights: nn.Module | dict,  # one for the old words: a module, or its weights by name
+    rows: Any,  # from `Vocab.match`: for each new word its old row, or -1
+) -> None:
     "Load `weights` into `model` word by word; new words begin at the mean of all."
     w = dict(named_weights(weights))
     w.pop('decoder.weight', None)  # tied: the embedding itself
@@ -222,7 +226,7 @@ class Pretrained:
     sizes: dict
     card: dict
 
-    def model(self):
+    def model(self) -> nn.Module:
         "The language model itself, ready to read and to write."
         m = language_model(ULMFiTConfig(**self.sizes).encoder(len(self.words)))
         load_weights(m, self.weights)
@@ -232,7 +236,9 @@ class Pretrained:
 _SIZES = ('emb_sz', 'n_hid', 'n_layers')
 
 
-def save_lm(path, model, words: TextProcessor, card: dict | None = None, half: bool = True) -> Path:
+def save_lm(
+    path: str | Path, model: nn.Module, words: TextProcessor, card: dict | None = None, half: bool = True
+) -> Path:
     "Write a language model as a folder, whole or not at all; `half`: in 16 bits."
     w = named_weights(model)
     sizes = {k: getattr(model[0], k) for k in _SIZES}
@@ -244,7 +250,7 @@ def save_lm(path, model, words: TextProcessor, card: dict | None = None, half: b
     )
 
 
-def load_lm(path) -> Pretrained:
+def load_lm(path: str | Path) -> Pretrained:
     "What `save_lm` wrote; an InputError where the folder is not whole, or holds something else."
     weights, words, cfg = load_folder(path)
     if cfg.get('kind') != 'language model':
@@ -313,15 +319,15 @@ def _words_for(train, cfg, pieces):
 
 # %% ../nbs/09g_pretraining.ipynb #1ee1aa5d
 def pretrain_texts(
-    texts,  # documents, a list of strings
-    out,  # a folder: `out/forwards` (or `out/backwards`) is made in it
+    texts: Sequence[str],  # documents, a list of strings
+    out: str | Path,  # a folder: `out/forwards` (or `out/backwards`) is made in it
     cfg: ULMFiTConfig | None = None,  # see `ULMFiTConfig.for_pretraining`; with a `base`, that model reads on
     pieces: int = 0,  # 0: spaCy's words of `cfg.lang`; else so many pieces of sentencepiece, for any language
     card: dict
     | None = None,  # what to note in the folder beside tokens read and perplexity: source, licence, ...
     share: float = 0.01,  # of the documents, kept apart to measure on
     every: int = 500,  # batches between two checkpoints
-    log=None,  # a `ProgressLog`; None: silence
+    log: ProgressLog | None = None,  # a `ProgressLog`; None: silence
 ) -> tuple[Path, dict]:  # the folder for `base=`, and what `finetune_lm` returns
     "Stage one, from texts to a folder that every `base=` takes."
     cfg, log = cfg or ULMFiTConfig.for_pretraining(), log or ProgressLog(None)
@@ -391,7 +397,7 @@ class _Plain(pickle.Unpickler):
 
 
 def wikitext103(
-    path=None,  # a folder that holds fastai's files; None: fetched from fastai's server
+    path: str | Path | None = None,  # a folder that holds fastai's files; None: fetched from fastai's server
     backwards: bool = False,
 ) -> Pretrained:
     "fastai's AWD-LSTM pretrained on WikiText-103. `save_lm` it, and every `base=` takes the folder."

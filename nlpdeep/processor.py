@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def _tokenizer(lang, pieces=None):
 
 
 def tokenize(
-    texts,
+    texts: Sequence[str],
     lang: str = 'en',  # whose words: a language code of spaCy
     pieces: bytes | None = None,  # a sentencepiece model, whose pieces take the place of words
 ) -> list[list[str]]:
@@ -51,7 +52,9 @@ class TextProcessor:
     read from its end to its beginning. `pieces`: a sentencepiece model.
     """
 
-    def __init__(self, vocab, lang: str = 'en', backwards: bool = False, pieces: bytes | None = None):
+    def __init__(
+        self, vocab: Iterable[str], lang: str = 'en', backwards: bool = False, pieces: bytes | None = None
+    ):
         self.vocab, self.lang, self.backwards, self.pieces = (
             vocab if isinstance(vocab, Vocab) else Vocab(vocab),
             lang,
@@ -62,17 +65,17 @@ class TextProcessor:
     @classmethod
     def build(
         cls,
-        tokens,
+        tokens: Iterable[list[str]],
         max_vocab: int = 60_000,
         min_freq: int = 2,
         lang: str = 'en',
         backwards: bool = False,
         pieces: bytes | None = None,
-    ):
+    ) -> TextProcessor:
         "The vocabulary of `tokens` (lists of strings)."
         return cls(Vocab.build(tokens, min_freq, max_vocab), lang, backwards, pieces)
 
-    def plus(self, tokens, max_new: int, min_freq: int = 2) -> TextProcessor:
+    def plus(self, tokens: Iterable[list[str]], max_new: int, min_freq: int = 2) -> TextProcessor:
         """These words and, behind them, the most frequent of `tokens` (lists of strings) that are not among
         them. (Pieces can spell any word: nothing is added to them.)
         """
@@ -85,10 +88,10 @@ class TextProcessor:
     def __len__(self):
         return len(self.vocab)
 
-    def tokenize(self, texts) -> list[list[str]]:
+    def tokenize(self, texts: Sequence[str]) -> list[list[str]]:
         return tokenize(texts, self.lang, self.pieces)
 
-    def ids(self, tokens) -> list:
+    def ids(self, tokens: Iterable[list[str]]) -> list:
         """Arrays of ids, in the order of reading: `xxbos` first in either direction. A text that holds
         the word
         `xxpad` has an unknown word there: the id of the padding is for padding alone.
@@ -125,7 +128,7 @@ class TextProcessor:
             'hash': h,
         }
 
-    def text(self, toks) -> str:
+    def text(self, toks: Iterable[str]) -> str:
         "Tokens as a readable text."
         if not self.pieces:
             return detokenize(toks)
@@ -168,7 +171,7 @@ def _marks_undone(toks):
     return out
 
 
-def detokenize(toks) -> str:
+def detokenize(toks: Iterable[str]) -> str:
     "Tokens of words as a readable text."
     s, glue, inside = '', True, {}
     for t in _marks_undone(toks):

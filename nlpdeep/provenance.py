@@ -10,6 +10,7 @@ import functools
 import hashlib
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from .core import _package
 
@@ -207,7 +208,7 @@ def commit(script: Path | None = None) -> str:
 _USED: dict[str, str] = {}  # the data that this process has read, by name
 
 
-def data_hash(data) -> str:
+def data_hash(data: Any) -> str:
     "A hash of the content of a DataFrame (its columns as text), of a list of texts, or of a string."
     h = hashlib.sha256()
     if isinstance(data, str):
@@ -219,7 +220,7 @@ def data_hash(data) -> str:
     return h.hexdigest()[:16]
 
 
-def note_data(name: str, data):
+def note_data(name: str, data: Any) -> Any:
     "Remember that this process read the data set or model `name`; records name it. Returns `data`."
     _USED[name] = data_hash(data)
     return data

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +29,7 @@ __all__ = ['LSTM_QUESTIONS', 'QUESTION', 'reader_kind', 'LSTMReader', 'CausalRea
            'ReaderFeatures']
 
 # %% ../nbs/10b_reader_features.ipynb #b1f04a05
-def reader_kind(base) -> str:
+def reader_kind(base: Any) -> str:
     """`lstm` (a name that ships with nlpdeep, a folder of `save_lm`, a `Pretrained`), `causal` (`smollm2`, a
     name on the hub, a folder, a GGUF file, a `CausalLM`), or `none`, where `base` is ''.
     """
@@ -65,7 +67,7 @@ class LSTMReader:
     to the questions, (texts, sizes), for each direction it has.
     """
 
-    def __init__(self, models: list[Pretrained], question=None, max_len: int = 400):
+    def __init__(self, models: list[Pretrained], question: str | None = None, max_len: int = 400):
         self.max_len, self.words, self.parts = max_len, models[0].words, []
         for m in models:
             if question is None:
@@ -79,7 +81,7 @@ class LSTMReader:
             self.parts.append((m, enc.to(device()).eval(), [o for o in ask if len(o)]))
 
     @classmethod
-    def open(cls, base, question=None, max_len: int = 400):
+    def open(cls, base: Any, question: str | None = None, max_len: int = 400) -> LSTMReader:
         "The reader called `base`, in both directions where there are both."
         if isinstance(base, Pretrained):
             return cls([base], question, max_len)
@@ -94,16 +96,16 @@ class LSTMReader:
                     raise
         return cls(models, question, max_len)
 
-    def unknown(self, ids) -> float:
+    def unknown(self, ids: Sequence) -> float:
         "The share of unknown words in texts (arrays of ids)."
         n = sum(int((o >= len(SPECIAL_TOKENS)).sum() + (o == UNK_ID).sum()) for o in ids)
         return sum(int((o == UNK_ID).sum()) for o in ids) / max(n, 1)
 
-    def ids(self, texts) -> list:
+    def ids(self, texts: Sequence[str]) -> list:
         return self.words(texts)
 
     @torch.inference_mode()
-    def features(self, texts) -> np.ndarray:
+    def features(self, texts: Sequence[str]) -> np.ndarray:
         "(texts, sizes), float32"
         toks, out = self.words.tokenize(texts), []
         for m, enc, ask in self.parts:
@@ -178,7 +180,15 @@ class CausalReader:
     of the question behind it, at `layers`, (texts, sizes).
     """
 
-    def __init__(self, lm, question=None, max_len: int = 256, long: str = 'end', layers=None, bs: int = 32):
+    def __init__(
+        self,
+        lm: Any,
+        question: str | None = None,
+        max_len: int = 256,
+        long: str = 'end',
+        layers: Iterable[int] | None = None,
+        bs: int = 32,
+    ):
         from nlpdeep.causal_classifier import layers_of
         from nlpdeep.causal_models import context_length, from_hf, start_token
 
@@ -200,7 +210,7 @@ class CausalReader:
         self.half = precision() == 'bf16'
 
     @classmethod
-    def open(cls, base, *args, **kwargs):
+    def open(cls, base: Any, *args: Any, **kwargs: Any) -> CausalReader:
         "The reader called `base`."
         from nlpdeep.causal_models import load_pretrained
 
@@ -211,18 +221,18 @@ class CausalReader:
     def _tokens(self, texts) -> list:
         return self.lm.tokenizer(list(texts), add_special_tokens=False, verbose=False)['input_ids']
 
-    def unknown(self, ids) -> float:
+    def unknown(self, ids: Sequence) -> float:
         "The share of unknown tokens in texts (lists of ids); 0 for a tokenizer of bytes."
         unk = self.lm.tokenizer.unk_token_id
         if unk is None or unk == self.first:
             return 0.0
         return sum(o.count(unk) for o in ids) / max(sum(map(len, ids)), 1)
 
-    def ids(self, texts) -> list:
+    def ids(self, texts: Sequence[str]) -> list:
         return self._tokens(texts)
 
     @torch.inference_mode()
-    def features(self, texts) -> np.ndarray:
+    def features(self, texts: Sequence[str]) -> np.ndarray:
         "(texts, sizes), float32"
         pieces, owner = [], []
         for k, o in enumerate(self._tokens(texts)):
@@ -261,8 +271,13 @@ class CausalReader:
 
 # %% ../nbs/10b_reader_features.ipynb #b1f04a14
 def open_reader(
-    base, question=None, layers=None, max_len: int | None = None, long: str = 'end', bs: int = 32
-):
+    base: Any,
+    question: str | None = None,
+    layers: Iterable[int] | None = None,
+    max_len: int | None = None,
+    long: str = 'end',
+    bs: int = 32,
+) -> LSTMReader | CausalReader:
     "The frozen reader called `base`: an `LSTMReader` or a `CausalReader`."
     kind = reader_kind(base)
     if kind == 'none':
@@ -297,24 +312,25 @@ class ReaderFeatures(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        base='en',  # see `reader_kind`
-        question=None,  # what stands behind each text (None: a general one; '': nothing)
-        layers=None,  # of a causal reader, from 1 on (None: four in the upper half)
-        max_len=None,  # tokens of a text that are read (None: 400 of an LSTM, 256 of a causal reader)
-        long='end',  # of a longer text: its `end`, or the mean of all its `pieces`
-        bs=32,  # texts read at once
-        normalize=True,  # `normalize_text` first
+        base: Any = 'en',  # see `reader_kind`
+        question: str | None = None,  # what stands behind each text (None: a general one; '': nothing)
+        layers: Iterable[int] | None = None,  # of a causal reader, from 1 on (None: four in the upper half)
+        # tokens of a text that are read (None: 400 of an LSTM, 256 of a causal reader)
+        max_len: int | None = None,
+        long: str = 'end',  # of a longer text: its `end`, or the mean of all its `pieces`
+        bs: int = 32,  # texts read at once
+        normalize: bool = True,  # `normalize_text` first
     ):
         self.base, self.question, self.layers, self.max_len = base, question, layers, max_len
         self.long, self.bs, self.normalize = long, bs, normalize
 
-    def fit(self, X, y=None):
+    def fit(self, X: Iterable[str], y: Any = None) -> ReaderFeatures:
         "Opens the reader; the texts are only checked."
         check_texts(X)
         self.reader_ = open_reader(self.base, self.question, self.layers, self.max_len, self.long, self.bs)
         return self
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X: Iterable[str]) -> np.ndarray:
         "Texts -> (texts, features)."
         if not hasattr(self, 'reader_'):
             raise InputError('this transformer has no reader yet: call fit')

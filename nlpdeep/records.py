@@ -12,8 +12,10 @@ import shlex
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from .core import InputError, _package, device_report, size, versions, write_json
 from .provenance import commit, made_from, used_data
@@ -106,7 +108,7 @@ def record(
     minutes: float | None = None,  # wall time
     computed_in: str = '',  # its precision ('': that of the config, else the machine's, `core.precision`)
     script: Path | None = None,  # the file whose run this is (None: the one that Python was started with)
-    **config,  # what tells this run from the others: model, labels, epochs, ...
+    **config: Any,  # what tells this run from the others: model, labels, epochs, ...
 ) -> dict:  # the entry written
     """Add one run to the records, in the place of an earlier one with the same data, seed, size, config,
     device and precision. (Of older records only the machine's precision is known, not the run's: a new
@@ -154,8 +156,12 @@ def _spread(vals, fmt):
 
 
 def summary(
-    name: str, by: str | list, metrics: list | str | None = None, fmt: str | dict = '{:.3f}', where=None
-):
+    name: str,
+    by: str | list,
+    metrics: list | str | None = None,
+    fmt: str | dict = '{:.3f}',
+    where: Callable[[dict], bool] | None = None,
+) -> Any:
     """A DataFrame: one row per value of config `by`, device and precision (with columns for them where rows
     differ), mean ± standard deviation over seeds of each of `metrics`, seeds, minutes.
     """
@@ -202,7 +208,13 @@ def published(name: str) -> dict:
     return json.loads(f.read_text(encoding='utf-8')).get(name, {}) if f.exists() else {}
 
 
-def show_results(name: str, by: str | list, metrics=None, fmt='{:.3f}', where=None):
+def show_results(
+    name: str,
+    by: str | list,
+    metrics: list | str | None = None,
+    fmt: str | dict = '{:.3f}',
+    where: Callable[[dict], bool] | None = None,
+) -> Any:
     """The table of recorded runs of `name` (see `summary`) beside what was published, with where it was made;
     shown in a notebook.
     """
@@ -241,7 +253,7 @@ def show_results(name: str, by: str | list, metrics=None, fmt='{:.3f}', where=No
     )
 
 # %% ../nbs/00b_records.ipynb #649167b3
-def flat_tensors(o, prefix: str = 'out') -> dict:
+def flat_tensors(o: Any, prefix: str = 'out') -> dict:
     "All tensors in a nest of tuples, lists and dicts, by path."
     import torch
 
@@ -287,16 +299,17 @@ def _run(f, args, kwargs, seed, grads):
 
 # %% ../nbs/00b_records.ipynb #f039bb86
 def assert_parity(
-    ours,  # a module or a function
-    ref,  # the reference: a module or a function
-    *args,  # inputs for both: tensors, or nests of them (a state); cloned, never changed
-    names=None,  # our parameter name -> the reference's: a dict or a function (default: the same name)
+    ours: Callable,  # a module or a function
+    ref: Callable,  # the reference: a module or a function
+    *args: Any,  # inputs for both: tensors, or nests of them (a state); cloned, never changed
+    # our parameter name -> the reference's: a dict or a function (default: the same name)
+    names: dict | Callable | None = None,
     copy: bool = True,  # copy the reference's parameters into ours first?
     grads: bool = True,  # compare gradients too?
     atol: float = 1e-6,  # greatest difference allowed, absolute, plus `rtol` times the reference
     rtol: float = 1e-5,
     seed: int = 0,  # set before each forward: equal random numbers where both draw them in the same order
-    **kwargs,
+    **kwargs: Any,
 ) -> (
     dict
 ):  # the greatest absolute difference of `outputs`, `inputs` (their gradients) and `parameters` (theirs)
@@ -333,7 +346,7 @@ def assert_parity(
     return worst
 
 # %% ../nbs/00b_records.ipynb #74f27a77
-def raised(f, *args, **kwargs) -> str:
+def raised(f: Callable, *args: Any, **kwargs: Any) -> str:
     "The message of the `InputError` that `f(*args, **kwargs)` raises; an `AssertionError` if it raises none."
     try:
         f(*args, **kwargs)
@@ -344,9 +357,9 @@ def raised(f, *args, **kwargs) -> str:
 # %% ../nbs/00b_records.ipynb #67154bbe
 def bench(
     stage: str,  # the name of the row
-    ours,  # a function of no arguments; its result is compared
-    theirs,  # the reference, likewise
-    same=None,  # `same(ours(), theirs())`: identical? (default: `==`)
+    ours: Callable,  # a function of no arguments; its result is compared
+    theirs: Callable,  # the reference, likewise
+    same: Callable | None = None,  # `same(ours(), theirs())`: identical? (default: `==`)
     rounds: int = 5,  # timed rounds, after one warm-up round whose results are compared
 ) -> dict:  # `stage`, `ratio` (median of theirs/ours: above 1, ours is faster), `low`, `high`, `identical`
     "Time `ours` beside `theirs` in alternation, in one process."

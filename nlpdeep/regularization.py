@@ -5,6 +5,7 @@ a time to see which of them did the work."""
 
 # %% ../nbs/07_awd_lstm.ipynb #7c4bdc0b
 from __future__ import annotations
+from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,7 +15,7 @@ from .core import InputError
 __all__ = ['dropout_mask', 'Dropout', 'RNNDropout', 'EmbeddingDropout', 'rnn_regularization', 'LMModel7']
 
 # %% ../nbs/07_awd_lstm.ipynb #29faf6db
-def dropout_mask(x: torch.Tensor, sz, p: float) -> torch.Tensor:
+def dropout_mask(x: torch.Tensor, sz: Sequence[int], p: float) -> torch.Tensor:
     "A mask of shape `sz`, typed and placed as `x`: 0 with probability `p`, else `1/(1-p)`."
     if not 0 <= p <= 1:
         raise InputError(f'a dropout probability lies between 0 and 1, this one is {p}')
@@ -33,19 +34,19 @@ class Dropout(nn.Module):
         super().__init__()
         self.p = p
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or not self.p:
             return x
         return x * dropout_mask(x, x.shape, self.p)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f'p={self.p}'
 
 # %% ../nbs/07_awd_lstm.ipynb #72fc1551
 class RNNDropout(Dropout):
     "Dropout with one mask per row, the same at every time step. x: (bs, seq, ...)"
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or not self.p:
             return x
         return x * dropout_mask(x, (x.shape[0], 1, *x.shape[2:]), self.p)
@@ -62,7 +63,7 @@ class EmbeddingDropout(nn.Module):
         super().__init__()
         self.emb, self.embed_p = emb, embed_p
 
-    def forward(self, words, scale: float | None = None):
+    def forward(self, words: torch.Tensor, scale: float | None = None) -> torch.Tensor:
         "words: (bs, seq) -> (bs, seq, emb)"
         x = self.emb(words)
         if self.training and self.embed_p:
@@ -70,7 +71,7 @@ class EmbeddingDropout(nn.Module):
             x = x * F.embedding(words, mask)  # only the rows that were looked up
         return x if scale is None else x * scale
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f'embed_p={self.embed_p}'
 
 # %% ../nbs/07_awd_lstm.ipynb #f1dde590
@@ -98,7 +99,7 @@ class LMModel7(nn.Module):
         n_hid: int,  # size of word vectors and states
         n_layers: int,  # LSTM layers
         p: float,  # dropout
-        rnn=nn.LSTM,  # or nn.GRU, nn.RNN
+        rnn: type[nn.RNNBase] = nn.LSTM,  # or nn.GRU, nn.RNN
     ):
         super().__init__()
         self.embed = nn.Embedding(vocab_sz, n_hid)
@@ -108,10 +109,10 @@ class LMModel7(nn.Module):
         self.score.weight = self.embed.weight
         self.h = None
 
-    def reset(self):
+    def reset(self) -> None:
         self.h = None
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         "(bs, seq) -> scores (bs, seq, vocab), raw and dropped-out output (bs, seq, hid)"
         raw, h = self.rnn(self.embed(x), self.h)
         self.h = tuple(o.detach() for o in h) if isinstance(h, tuple) else h.detach()

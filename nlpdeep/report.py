@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from .core import device_report, versions
 
@@ -15,7 +17,7 @@ from .core import device_report, versions
 __all__ = ['run_metrics', 'interval_text', 'summary_text', 'running_mean', 'svg_curve', 'confident_mistakes', 'report']
 
 # %% ../nbs/14b_report.ipynb #24ed84c2
-def run_metrics(clf, df, scores) -> dict:
+def run_metrics(clf: Any, df: Any, scores: dict) -> dict:
     "What `--json` writes."
     lm, i = clf.history['language model'], clf.info
     out = dict(
@@ -40,12 +42,12 @@ def run_metrics(clf, df, scores) -> dict:
     )
 
 # %% ../nbs/14b_report.ipynb #0670ec31
-def interval_text(interval) -> str:
+def interval_text(interval: tuple) -> str:
     "An accuracy's 95% interval (low, high) in words."
     return f'95% interval {interval[0]:.1%} to {interval[1]:.1%}'
 
 
-def summary_text(run: dict, out) -> str:
+def summary_text(run: dict, out: str | Path) -> str:
     "What the run prints at the end."
     f, pc = run['figures'], lambda v: '–' if v is None else f'{v:.1%}'
     names = dict(accuracy='ULMFiT', tfidf='TF-IDF + logistic regression', majority='majority class')
@@ -86,7 +88,7 @@ def _ticks(lo, hi, n=5):
     return out
 
 
-def running_mean(ys, keep: float = 0.9) -> list:
+def running_mean(ys: Iterable[float], keep: float = 0.9) -> list:
     "A running mean that starts unbiased."
     out, m = [], 0.0
     for k, y in enumerate(ys):
@@ -95,7 +97,9 @@ def running_mean(ys, keep: float = 0.9) -> list:
     return out
 
 # %% ../nbs/14b_report.ipynb #c0f590bb
-def svg_curve(train, valid, what: str = 'loss', w: int = 520, h: int = 240) -> str:
+def svg_curve(
+    train: Sequence[float], valid: Sequence[tuple], what: str = 'loss', w: int = 520, h: int = 240
+) -> str:
     """Training loss per step (a list, smoothed here) and validation loss (pairs of step and loss) as an SVG
     picture.
     """
@@ -131,7 +135,9 @@ def svg_curve(train, valid, what: str = 'loss', w: int = 520, h: int = 240) -> s
     return ''.join(out) + f'<text x="{w / 2}" y="{h - 2}" text-anchor="middle">step</text></svg>'
 
 # %% ../nbs/14b_report.ipynb #d36ac63f
-def confident_mistakes(texts, labels, classes, probs, n: int = 12) -> list[dict]:
+def confident_mistakes(
+    texts: Sequence[str], labels: Sequence, classes: Sequence, probs: Any, n: int = 12
+) -> list[dict]:
     "The `n` wrong verdicts the model was surest of: text, label, said, sure."
     said = [(t, l, classes[int(p.argmax())], float(p.max())) for t, l, p in zip(texts, labels, probs)]
     wrong = [dict(text=t, label=l, said=c, sure=p) for t, l, c, p in said if c != l]

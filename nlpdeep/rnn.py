@@ -25,7 +25,7 @@ class LMModel1(nn.Module):
         self.hidden = nn.Linear(n_hid, n_hid)  # the layer that every step shares
         self.score = nn.Linear(n_hid, vocab_sz)  # a score for every word
 
-    def forward(self, x):  # (bs, 3)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (bs, 3)
         first, second, third = x.unbind(dim=1)  # the words, each (bs,)
         h = F.relu(self.hidden(self.embed(first)))  # (bs, n_hid)
         h = F.relu(self.hidden(self.embed(second) + h))
@@ -36,7 +36,7 @@ class LMModel1(nn.Module):
 class LMModel2(LMModel1):
     "`LMModel1` as a loop: a recurrent network. Reads any number of words."
 
-    def forward(self, x):  # (bs, seq)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (bs, seq)
         h = 0  # broadcasts: (bs, n_hid) + 0
         for word in x.unbind(dim=1):  # each (bs,)
             h = F.relu(self.hidden(self.embed(word) + h))
@@ -61,10 +61,10 @@ class LMModel3(LMModel2):
         super().__init__(vocab_sz, n_hid)
         self.h = 0
 
-    def reset(self):
+    def reset(self) -> None:
         self.h = 0
 
-    def forward(self, x):  # (bs, seq)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (bs, seq)
         _fits(self.h, x)
         h = self.h
         for word in x.unbind(dim=1):
@@ -76,7 +76,7 @@ class LMModel3(LMModel2):
 class LMModel4(LMModel3):
     "Predicts after every word; keeps its state."
 
-    def forward(self, x):  # (bs, seq)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (bs, seq)
         _fits(self.h, x)
         h, scores = self.h, []
         for word in x.unbind(dim=1):
@@ -96,13 +96,15 @@ class RNNCell(nn.Module):
         self.act = getattr(torch, nonlinearity)
         cell_weights(self, n_in, n_hid, gates=1)
 
-    def forward(self, x, h):  # (bs, n_in), (bs, n_hid)
+    def forward(
+        self, x: torch.Tensor, h: torch.Tensor
+    ) -> torch.Tensor:  # (bs, n_in), (bs, n_hid)
         from_word = F.linear(x, self.weight_ih, self.bias_ih)
         from_state = F.linear(h, self.weight_hh, self.bias_hh)
         return self.act(from_word + from_state)  # (bs, n_hid)
 
 
-def cell_weights(cell: nn.Module, n_in: int, n_hid: int, gates: int):
+def cell_weights(cell: nn.Module, n_in: int, n_hid: int, gates: int) -> None:
     "Give `cell` its four parameters, with PyTorch's names, order and range (±1/√n_hid)."
     cell.weight_ih = nn.Parameter(torch.empty(gates * n_hid, n_in))
     cell.weight_hh = nn.Parameter(torch.empty(gates * n_hid, n_hid))
@@ -112,7 +114,7 @@ def cell_weights(cell: nn.Module, n_in: int, n_hid: int, gates: int):
         nn.init.uniform_(p, -(n_hid**-0.5), n_hid**-0.5)
 
 # %% ../nbs/05_rnn.ipynb #bc95e3af
-def check_sequence(x, n_in: int, batch_first: bool):
+def check_sequence(x: torch.Tensor, n_in: int, batch_first: bool) -> None:
     "Complain unless `x` is a batch of sequences of `n_in` numbers a step."
     shape = '(bs, seq, n_in)' if batch_first else '(seq, bs, n_in)'
     if x.dim() != 3 or x.shape[-1] != n_in or not x.numel():
@@ -122,7 +124,7 @@ def check_sequence(x, n_in: int, batch_first: bool):
         )
 
 
-def check_state(h, shape: tuple):
+def check_state(h: torch.Tensor | tuple | None, shape: tuple) -> None:
     "Complain unless the passed state has `shape`, (n_layers, bs, n_hid)."
     if tuple(h.shape) != shape:
         raise InputError(
@@ -143,7 +145,9 @@ class RNN(nn.Module):
         sizes = [n_in] + [n_hid] * (n_layers - 1)  # a higher layer reads the states below it
         self.cells = nn.ModuleList(self.cell(size, n_hid, **kwargs) for size in sizes)
 
-    def forward(self, x, state=None):  # (seq, bs, n_in) or batch first
+    def forward(
+        self, x: torch.Tensor, state: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # (seq, bs, n_in) or batch first
         check_sequence(x, self.n_in, self.batch_first)
         steps = 1 if self.batch_first else 0
         xs = x.unbind(steps)  # the words, each (bs, n_in)
@@ -166,7 +170,7 @@ def torch_name(name: str) -> str:
     return re.sub(r'cells\.(\d+)\.(\w+)$', r'\2_l\1', name)
 
 # %% ../nbs/05_rnn.ipynb #fbe27035
-def detached(state):
+def detached(state: torch.Tensor | tuple | None) -> torch.Tensor | tuple | None:
     "`state` (None, a tensor or a tuple of them) with its history cut off."
     if state is None:
         return None
@@ -178,17 +182,19 @@ def detached(state):
 class LMModel5(nn.Module):
     "Embedding, recurrent layers, output; a prediction at every step; keeps its state."
 
-    def __init__(self, vocab_sz: int, n_hid: int, n_layers: int = 2, rnn=RNN, **kwargs):
+    def __init__(
+        self, vocab_sz: int, n_hid: int, n_layers: int = 2, rnn: type[nn.Module] = RNN, **kwargs
+    ):
         super().__init__()
         self.embed = nn.Embedding(vocab_sz, n_hid)
         self.rnn = rnn(n_hid, n_hid, n_layers, batch_first=True, **kwargs)
         self.score = nn.Linear(n_hid, vocab_sz)
         self.h = None
 
-    def reset(self):
+    def reset(self) -> None:
         self.h = None
 
-    def forward(self, x):  # (bs, seq)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (bs, seq)
         _fits(self.h, x)
         outs, h = self.rnn(self.embed(x), self.h)  # (bs, seq, n_hid)
         self.h = detached(h)

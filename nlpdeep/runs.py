@@ -14,9 +14,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .core import InputError, _package, cuda, set_seed, size, torch_threads
 from .provenance import data_hash, made_from
@@ -96,7 +97,7 @@ def glance(file: Path) -> dict:
     return out
 
 
-def load_script(file: Path):
+def load_script(file: Path) -> Any:
     "A script as a module, with its `PLAN` and its `run`; the scripts beside it can be imported."
     file = Path(file).resolve()
     if str(file.parent) not in sys.path:
@@ -126,7 +127,7 @@ def _written(plan, config):
     return {k: v for k, v in config.items() if k not in plan.unwritten}
 
 
-def recorded(plan: Plan, config: dict, seed, rows: list[dict]) -> list[dict]:
+def recorded(plan: Plan, config: dict, seed: int | None, rows: list[dict]) -> list[dict]:
     "Those of `rows`, records of the plan's first file, that one run made at the present size."
     want = json.loads(json.dumps(_written(plan, config))).items()
     return [
@@ -152,7 +153,7 @@ def changed(row: dict, now: dict, data: dict) -> str:
     return ', '.join(what)
 
 
-def present_data(names) -> dict[str, str]:
+def present_data(names: Iterable[str]) -> dict[str, str]:
     "The present hashes of data sets and shipped models by name, of those at hand without a network."
     from nlpdeep import corpora
 
@@ -167,7 +168,7 @@ def present_data(names) -> dict[str, str]:
     return out
 
 # %% ../nbs/00f_runs.ipynb #7c41a80e
-def look(names=None) -> list[dict]:
+def look(names: Iterable[str] | None = None) -> list[dict]:
     """A row for each script (of `names`): `name`, `command`, `minutes`, `chapter`, `makes`, `needs`, `about`,
     and of its runs `planned`, `missing`, `stale` (how many), `why` (what changed), `made` (when the last was
     made).
@@ -232,7 +233,7 @@ def make(
     again: bool = False,  # also what is recorded already
     stale: bool = False,  # also what is recorded, but whose script, package or data has changed
     minutes: float = float('inf'),  # begin no further run after so many minutes
-    say=print,  # what to do with a line of progress
+    say: Callable = print,  # what to do with a line of progress
 ) -> int:  # how many runs are still to do
     "Run what is not recorded yet and record it, a run at a time: it can be stopped and called again."
     module = load_script(file)
@@ -290,7 +291,7 @@ def make(
     return 0
 
 
-def run_script(file) -> None:
+def run_script(file: str | Path) -> None:
     "A script called by itself: `python nbs/runs/NAME.py --seeds 1-5 --only TEXT --again`."
     about = ast.get_docstring(ast.parse(Path(file).read_text(encoding='utf-8')))
     p = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)

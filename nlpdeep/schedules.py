@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +24,10 @@ __all__ = ['slanted_triangular', 'fit_slanted', 'lm_groups', 'classifier_groups'
 
 # %% ../nbs/08d_schedules.ipynb #9e0a7bc9
 def slanted_triangular(
-    lr,  # the peak: a number, or an array with one per parameter group
+    lr: Any,  # the peak: a number, or an array with one per parameter group
     cut: float = 0.1,  # where it lies, as a share of all steps
     ratio: float = 32,  # how many times smaller the rate is at both ends
-):  # a function of the share of steps done, 0 to 1
+) -> Callable:  # a function of the share of steps done, 0 to 1
     "ULMFiT's slanted triangular schedule."
     if not 0 < cut < 1:
         raise InputError(f'cut is {cut}: it is a share, between 0 and 1')
@@ -37,7 +39,9 @@ def slanted_triangular(
     return rate
 
 
-def fit_slanted(learn, n_epoch: int, lr, cut: float = 0.1, ratio: float = 32, cbs=None, **kwargs):
+def fit_slanted(
+    learn: Any, n_epoch: int, lr: Any, cut: float = 0.1, ratio: float = 32, cbs: Any = None, **kwargs: Any
+) -> None:
     "`learn.fit` with `slanted_triangular`; `lr` as for `fit_one_cycle`: a number, a slice or an array."
     if learn.opt is None:
         learn.create_opt()
@@ -83,7 +87,7 @@ def layer_rates(lr: float, n: int, div: float = 2.6) -> np.ndarray:
 class LRFinder(fastai_schedule.LRFinder):
     "fastai's sweep over rates; what it changes is kept in memory and put back."
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         fastai_schedule.ParamScheduler.before_fit(self)
 
         def clone(o):
@@ -107,12 +111,12 @@ class LRFinder(fastai_schedule.LRFinder):
         )
         self.best_loss = float('inf')
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         if not math.isfinite(self.loss.item()):
             raise CancelFitException()
         super().after_batch()
 
-    def after_fit(self):
+    def after_fit(self) -> None:
         self.learn.opt.zero_grad()
         model, opt, rng, loader = self.kept
         get_model(self.model).load_state_dict(model)
@@ -122,7 +126,7 @@ class LRFinder(fastai_schedule.LRFinder):
 
 # %% ../nbs/08d_schedules.ipynb #e43e3f00
 def find_lr(
-    learn,
+    learn: Any,
     start: float = 1e-5,
     end: float = 10.0,  # from which rate to which
     steps: int = 100,

@@ -8,7 +8,9 @@ from __future__ import annotations
 import functools
 import html
 import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from .bpe import END_OF_TEXT
 from .core import InputError, atomic
@@ -30,8 +32,8 @@ class SubwordTokenizer:
     def __init__(
         self,
         lang: str = 'en',  # decides only how rare a character may be before it is left out
-        special_toks=None,  # tokens never to be taken apart (default: fastai's nine)
-        sp_model=None,  # a trained model: a file, or its bytes
+        special_toks: Iterable[str] | None = None,  # tokens never to be taken apart (default: fastai's nine)
+        sp_model: str | Path | bytes | None = None,  # a trained model: a file, or its bytes
         vocab_sz: int | None = None,  # pieces to learn (default: a quarter of the different words)
         max_vocab_sz: int = 30000,  # but no more than this
         model_type: str = 'unigram',  # or `bpe`
@@ -57,7 +59,7 @@ class SubwordTokenizer:
             raise InputError(f'cannot read {sp_model} ({e.strerror or e})') from None
 
     @functools.cached_property
-    def tok(self):
+    def tok(self) -> Any:
         from sentencepiece import SentencePieceProcessor
 
         try:
@@ -74,14 +76,14 @@ class SubwordTokenizer:
             self.setup(items)
         return (self.tok.EncodeAsPieces(t) for t in items)
 
-    def decode(self, toks) -> str:
+    def decode(self, toks: Iterable[str]) -> str:
         return self.tok.DecodePieces(list(toks))
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         with atomic(path) as p:
             p.write_bytes(self.model)
 
-    def setup(self, items, rules=None):
+    def setup(self, items: Iterable[str], rules: Sequence[Callable] | None = None) -> Any:
         return _train_pieces(self, items, rules or [])
 
 # %% ../nbs/02d_subwords.ipynb #0cc85a07
@@ -150,7 +152,7 @@ def _train_pieces(tok, items, rules):
 class CharTokenizer:
     "One token a character; special tokens stay whole."
 
-    def __init__(self, lang='en', special_toks=None):
+    def __init__(self, lang: str = 'en', special_toks: Iterable[str] | None = None):
         self.special_toks = list(SPECIAL_TOKENS if special_toks is None else special_toks)
         self._re = re.compile(
             '|'.join([*map(re.escape, sorted(self.special_toks, key=len, reverse=True)), '.']), re.DOTALL
@@ -159,14 +161,16 @@ class CharTokenizer:
     def __call__(self, items):
         return map(self._re.findall, _texts(items))
 
-    def decode(self, toks) -> str:
+    def decode(self, toks: Iterable[str]) -> str:
         return ''.join(toks).replace('▁', ' ')
 
     def __reduce__(self):
         return type(self), ('en', self.special_toks)
 
 # %% ../nbs/02d_subwords.ipynb #fd9b04be
-def show_tokens(rows: dict, colors=('#dbeafe', '#fde9c8', '#d9f2dd', '#f6d9e6', '#e6def7')) -> str:
+def show_tokens(
+    rows: dict, colors: Sequence[str] = ('#dbeafe', '#fde9c8', '#d9f2dd', '#f6d9e6', '#e6def7')
+) -> str:
     "HTML: each row of tokens as a coloured strip; white space is made visible, special tokens are grey."
 
     def cell(i, t):

@@ -12,8 +12,10 @@ import numbers
 import os
 import random
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +77,7 @@ def _one_thread_after_fork() -> None:
 
 
 @contextlib.contextmanager
-def own_random_state():
+def own_random_state() -> Iterator[None]:
     "Whatever draws numbers in this block, the caller's random states are as they were after it."
     python, numpy_ = random.getstate(), np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
@@ -102,7 +104,7 @@ def temper(probs: np.ndarray, temperature: float, several: bool = False) -> np.n
     return (z / z.sum(1, keepdims=True)).astype(probs.dtype)
 
 
-def class_weights(setting, y: np.ndarray, classes: list) -> np.ndarray | None:
+def class_weights(setting: Any, y: np.ndarray, classes: list) -> np.ndarray | None:
     """A weight for each class, their mean over the texts 1; None: all alike. `setting`: None, 'balanced'
     (every class counts the same), 'auto' (balanced where the rarest class has less than a fifth of the texts
     of the most frequent one), or a dictionary by class. `y`: (texts,) numbers of classes.
@@ -133,14 +135,14 @@ class ULMFiTModel:
     lm: torch.nn.Module
     net: Classifier
 
-    def probs(self, texts) -> np.ndarray:
+    def probs(self, texts: Sequence[str]) -> np.ndarray:
         return class_probs(self.net, self.words(texts))
 
-    def blank(self, texts) -> list[int]:
+    def blank(self, texts: Sequence[str]) -> list[int]:
         "The numbers of the texts of which no word is known."
         return [k for k, o in enumerate(self.words(texts)) if (o < len(SPECIAL_TOKENS)).all()]
 
-    def unknown(self, texts) -> float:
+    def unknown(self, texts: Sequence[str]) -> float:
         ids = self.words(texts)
         return float((np.concatenate(ids) == UNK_ID).mean()) if ids else 0.0
 
@@ -151,7 +153,7 @@ class ULMFiTModel:
         rows = self.words.ids([toks] + [toks[:a] + toks[b:] for a, b in spans])
         return [self.words.text(toks[a:b]) for a, b in spans], class_probs(self.net, rows)
 
-    def save(self, path, config, extra):
+    def save(self, path: str | Path, config: dict, extra: dict | None) -> Path:
         weights = {
             f'{name}.{k}': v
             for name, m in (('lm', self.lm), ('classifier', self.net))
@@ -162,7 +164,7 @@ class ULMFiTModel:
         return save_folder(path, weights, self.words, config, extra)
 
     @classmethod
-    def load(cls, path, weights, words, cfg):
+    def load(cls, path: Path, weights: dict, words: TextProcessor, cfg: dict) -> ULMFiTModel:
         settings_ = read_settings(ULMFiTConfig, cfg['settings'], path)
         lm, net = _networks(settings_, len(words), len(cfg['classes']))
         try:
@@ -191,7 +193,7 @@ def _stretches(spans, most):
     return [(spans[j][0], spans[min(j + step, len(spans)) - 1][1]) for j in range(0, len(spans), step)]
 
 
-def read_texts(df, cfg: ULMFiTConfig, log):
+def read_texts(df: Any, cfg: ULMFiTConfig, log: Callable) -> tuple:
     """Tokenize all but the test part of `df` (text, part). The vocabulary comes from what is trained on, and
     from the pretrained model `cfg.base`. Settings (with its sizes), that model or None, the words, ids by
     part, and what to note.
@@ -282,10 +284,10 @@ class ProbeModel:
     intercept: np.ndarray
     several: bool = False
 
-    def probs(self, texts) -> np.ndarray:
+    def probs(self, texts: Sequence[str]) -> np.ndarray:
         return self._of((self.reader.features(texts) - self.mean) / self.scale)
 
-    def scores(self, x) -> np.ndarray:
+    def scores(self, x: np.ndarray) -> np.ndarray:
         "Standardized features -> scores (texts, classes)."
         return (x @ self.coef + self.intercept).astype(np.float32)
 
@@ -296,12 +298,12 @@ class ProbeModel:
         z = np.exp(z - z.max(1, keepdims=True))
         return (z / z.sum(1, keepdims=True)).astype(np.float32)
 
-    def blank(self, texts) -> list[int]:
+    def blank(self, texts: Sequence[str]) -> list[int]:
         if not isinstance(self.reader, LSTMReader):
             return [k for k, o in enumerate(texts) if not o.strip()]  # it can spell any word
         return [k for k, o in enumerate(self.reader.ids(texts)) if (o < len(SPECIAL_TOKENS)).all()]
 
-    def unknown(self, texts) -> float:
+    def unknown(self, texts: Sequence[str]) -> float:
         return self.reader.unknown(self.reader.ids(texts)) if len(texts) else 0.0
 
     def left_out(self, text: str, most: int) -> tuple[list[str], np.ndarray]:
@@ -310,7 +312,7 @@ class ProbeModel:
         rows = [text, *(' '.join(words[:a] + words[b:]) for a, b in spans)]
         return [' '.join(words[a:b]) for a, b in spans], self.probs(rows)
 
-    def save(self, path, config, extra):
+    def save(self, path: str | Path, config: dict, extra: dict | None) -> Path:
         head = {k: torch.from_numpy(np.ascontiguousarray(getattr(self, k))) for k in _HEAD}
         weights, words, fill = {f'head.{k}': v for k, v in head.items()}, None, None
         asked = dict(self.asked, kind='lstm' if isinstance(self.reader, LSTMReader) else 'causal')
@@ -333,7 +335,7 @@ class ProbeModel:
         return save_folder(path, weights, words, config, extra, fill)
 
     @classmethod
-    def load(cls, path, weights, words, cfg):
+    def load(cls, path: Path, weights: dict, words: TextProcessor | None, cfg: dict) -> ProbeModel:
         asked, head = dict(cfg['asked']), _named(weights, 'head')
         kind, sizes = asked.pop('kind'), asked.pop('sizes', None)
         if kind == 'lstm':
@@ -453,25 +455,25 @@ def _fit_probe(texts, y, held, n_classes, reader, asked, weights, several, seed,
 class CausalModel:
     "What fine-tuning of a causal transformer leaves: a fitted `CausalClassifier`."
 
-    def __init__(self, inner):
+    def __init__(self, inner: Any):
         self.inner = inner
 
-    def probs(self, texts) -> np.ndarray:
+    def probs(self, texts: Sequence[str]) -> np.ndarray:
         return self.inner.predict_proba(texts)
 
-    def blank(self, texts) -> list[int]:
+    def blank(self, texts: Sequence[str]) -> list[int]:
         return [k for k, o in enumerate(texts) if not o.strip()]
 
-    def unknown(self, texts) -> float:
+    def unknown(self, texts: Sequence[str]) -> float:
         return 0.0
 
-    def left_out(self, text, most):
+    def left_out(self, text: str, most: int | None) -> tuple[list[str], np.ndarray]:
         words = text.split()
         spans = _stretches([(k, k + 1) for k in range(len(words))], most)
         rows = [text, *(' '.join(words[:a] + words[b:]) or text for a, b in spans)]
         return [' '.join(words[a:b]) for a, b in spans], self.probs(rows)
 
-    def save(self, path, config, extra):
+    def save(self, path: str | Path, config: dict, extra: dict | None) -> Path:
         from nlpdeep.causal_models import save_pretrained
 
         c = self.inner
@@ -483,7 +485,7 @@ class CausalModel:
         return save_folder(path, {'score.weight': c.model.score.weight}, None, config, extra, fill)
 
     @classmethod
-    def load(cls, path, weights, words, cfg):
+    def load(cls, path: Path, weights: dict, words: None, cfg: dict) -> CausalModel:
         from nlpdeep.causal_classifier import CausalClassifier, CausalClassifierConfig, LastToken
         from nlpdeep.causal_models import load_pretrained
 
@@ -526,48 +528,50 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        cfg=None,  # all settings of fine-tuning: a `ULMFiTConfig`, or a `CausalClassifierConfig`
-        say=None,  # a function that gets a line of progress (`print`); None is silent
+        cfg: Any = None,  # all settings of fine-tuning: a `ULMFiTConfig`, or a `CausalClassifierConfig`
+        say: Callable | None = None,  # a function that gets a line of progress (`print`); None is silent
         *,
-        base=None,  # the reader: see `reader_kind`; None: `en` for English texts, else ''
-        how='auto',  # `ask` a frozen reader, `finetune` it, or `auto`: the better one by chapter 10's table
-        question=None,
-        layers=None,
-        max_len=None,
-        long='end',  # how a reader is asked: as in `ReaderFeatures`
-        class_weight='auto',  # see `class_weights`
-        calibrate=True,  # fit a temperature, so that probabilities say how often they are right
-        patience=None,  # stop fine-tuning after so many epochs without a better one; None: never
-        normalize=True,  # `normalize_text` first, here and when it predicts
-        unknown='refuse',  # a text of which no word is known: `refuse` it, `guess`, or `skip` it
-        random_state=None,  # a whole number, a `RandomState`, or None: the seed of `cfg`, 42
+        base: Any = None,  # the reader: see `reader_kind`; None: `en` for English texts, else ''
+        # `ask` a frozen reader, `finetune` it, or `auto`: the better one by chapter 10's table
+        how: str = 'auto',
+        question: str | None = None,
+        layers: Iterable[int] | None = None,
+        max_len: int | None = None,
+        long: str = 'end',  # how a reader is asked: as in `ReaderFeatures`
+        class_weight: Any = 'auto',  # see `class_weights`
+        calibrate: bool = True,  # fit a temperature, so that probabilities say how often they are right
+        # stop fine-tuning after so many epochs without a better one; None: never
+        patience: int | None = None,
+        normalize: bool = True,  # `normalize_text` first, here and when it predicts
+        unknown: str = 'refuse',  # a text of which no word is known: `refuse` it, `guess`, or `skip` it
+        random_state: Any = None,  # a whole number, a `RandomState`, or None: the seed of `cfg`, 42
         # the settings of `ULMFiTConfig` one by one, in the place of those in `cfg`; for a causal reader those
         # of `CausalClassifierConfig` with the same name
-        backwards=None,
-        lang=None,
-        max_vocab=None,
-        min_freq=None,
-        emb_sz=None,
-        n_hid=None,
-        n_layers=None,
-        lm_epochs=None,
-        lm_lr=None,
-        lm_bs=None,
-        seq_len=None,
-        lm_drop_mult=None,
-        alpha=None,
-        beta=None,
-        epochs=None,
-        min_texts=None,
-        lr=None,
-        lr_all=None,
-        lr_div=None,
-        bs=None,
-        drop_mult=None,
-        n_lin=None,
-        chunk=None,
-        wd=None,
-        clip=None,
+        backwards: bool | None = None,
+        lang: str | None = None,
+        max_vocab: int | None = None,
+        min_freq: int | None = None,
+        emb_sz: int | None = None,
+        n_hid: int | None = None,
+        n_layers: int | None = None,
+        lm_epochs: int | None = None,
+        lm_lr: float | None = None,
+        lm_bs: int | None = None,
+        seq_len: int | None = None,
+        lm_drop_mult: float | None = None,
+        alpha: float | None = None,
+        beta: float | None = None,
+        epochs: int | None = None,
+        min_texts: int | None = None,
+        lr: float | None = None,
+        lr_all: float | None = None,
+        lr_div: float | None = None,
+        bs: int | None = None,
+        drop_mult: float | None = None,
+        n_lin: int | None = None,
+        chunk: int | None = None,
+        wd: float | None = None,
+        clip: float | None = None,
     ):
         self.cfg, self.say, self.base, self.how = cfg, say, base, how
         self.question, self.layers, self.max_len, self.long = question, layers, max_len, long
@@ -589,22 +593,22 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_.tolist() if hasattr(self, 'classes_') else []
 
     @property
-    def words(self):
+    def words(self) -> TextProcessor | None:
         "The words of the reader: a `TextProcessor`, or None."
         return getattr(getattr(self._model, 'reader', self._model), 'words', None)
 
     @property
-    def lm(self):
+    def lm(self) -> torch.nn.Module | None:
         "The fine-tuned language model, or None."
         return getattr(self._model, 'lm', None)
 
     @property
-    def model(self):
+    def model(self) -> torch.nn.Module | None:
         "The fine-tuned network, or None."
         return getattr(self._model, 'net', None)
 
     @contextlib.contextmanager
-    def stage(self, name):
+    def stage(self, name: str) -> Iterator[None]:
         "Announce a stage and note its seconds."
         with _stage(name, self.log or ProgressLog(self.say), self.seconds):
             yield
@@ -712,7 +716,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     # -- learning
 
-    def fit(self, texts, labels=None, valid=None, unsup=()):
+    def fit(
+        self, texts: Any, labels: Sequence | None = None, valid: Any = None, unsup: Sequence[str] = ()
+    ) -> TextClassifier:
         """Learn from lists, or from a DataFrame (text, label and, if you like, part). `valid`: (texts,
         labels) or a DataFrame, else drawn. `unsup`: texts alone, which a language model reads. Several
         labels for a text come as lists, or as an array of 0 and 1 (texts, classes).
@@ -850,7 +856,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             texts = [normalize_text(o) for o in texts]
         return texts, fine
 
-    def predict_proba(self, texts, unknown: str | None = None) -> np.ndarray:
+    def predict_proba(self, texts: Sequence[str], unknown: str | None = None) -> np.ndarray:
         """Probabilities (texts, classes), classes in the order of `classes_`. `unknown` (default: the
         setting of that name): what to do with a text that is missing or of which no word is known. `refuse`
         it with an InputError, `guess` what most such texts would be, or `skip` it: a row of NaN.
@@ -877,7 +883,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             probs[~fine] = np.nan
         return probs
 
-    def predict(self, texts, unknown: str | None = None):
+    def predict(self, texts: Sequence[str], unknown: str | None = None) -> np.ndarray | list:
         """The likeliest class of each text, in the labels' own type: an array (texts,). A text that was
         skipped is None. Where texts have several labels: those of a probability of 0.5 or more, in the form
         in which they were learned (an array of 0 and 1, or lists).
@@ -897,7 +903,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             said[skipped] = None
         return said
 
-    def evaluate(self, texts, labels) -> dict:
+    def evaluate(self, texts: Sequence[str], labels: Sequence) -> dict:
         """What `evaluate_classes` says of labelled texts: accuracy, f1, auc, confusion, per_class, probs and
         more.
         """
@@ -909,11 +915,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             labels = indicators(labels, self.classes)[0]
         return evaluate_classes(labels, self.predict_proba(texts, 'guess'), self.classes)
 
-    def score(self, texts, labels) -> float:
+    def score(self, texts: Sequence[str], labels: Sequence) -> float:
         "The accuracy on labelled texts, as scikit-learn asks for it."
         return self.evaluate(texts, labels)['accuracy']
 
-    def generate(self, prompt: str = '', **kw) -> list[str]:
+    def generate(self, prompt: str = '', **kw: Any) -> list[str]:
         "Texts in the manner of those it has read; see `generate` for the settings."
         if self._model is None:
             raise InputError(_FITTED.replace('learned', 'read'))
@@ -923,7 +929,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return generate(self.lm, self.words, prompt, **kw)
 
     def explain(
-        self, text: str, label=None, pieces: int | None = None, unknown: str | None = None
+        self, text: str, label: Any = None, pieces: int | None = None, unknown: str | None = None
     ) -> Explanation:
         """By how much the log-odds of `label` (default: the likeliest class) fall when a word is left out,
         for each word of a text, or stretch of words in a long one: at most `pieces` (None: as many as take
@@ -946,7 +952,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     # -- on disk
 
-    def save(self, path, extra: dict | None = None) -> Path:
+    def save(self, path: str | Path, extra: dict | None = None) -> Path:
         """Write the model folder, whole or not at all: safetensors and JSON. `extra`: more files to put in,
         name -> text.
         """
@@ -964,7 +970,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return self._model.save(Path(path).expanduser(), config, extra)
 
     @classmethod
-    def load(cls, path, say=None):
+    def load(cls, path: str | Path, say: Callable | None = None) -> TextClassifier:
         """The classifier in a model folder, ready to predict on this machine; an InputError where the folder
         is not whole, or does not fit here.
         """
@@ -1019,7 +1025,7 @@ def _several(labels) -> bool:
     return any(isinstance(o, (list, tuple, set, frozenset, np.ndarray)) for o in labels)
 
 
-def indicators(labels, classes=None) -> tuple[np.ndarray, list, str]:
+def indicators(labels: Any, classes: Sequence | None = None) -> tuple[np.ndarray, list, str]:
     """Several labels for each text as an array of 0 and 1 (texts, classes), the classes, and the form in
     which they came, `array` or `lists`. `classes`: those known already.
     """
@@ -1048,7 +1054,7 @@ class Explanation(list):
     notebook shows them in colour.
     """
 
-    def __init__(self, pairs, label: str):
+    def __init__(self, pairs: Iterable[tuple], label: str):
         super().__init__(pairs)
         self.label = label
 
@@ -1063,7 +1069,7 @@ class Explanation(list):
         return f'<p>for <b>{html.escape(self.label)}</b>: ' + ' '.join(mark(t, w) for t, w in self) + '</p>'
 
 
-def word_spans(toks) -> list[tuple]:
+def word_spans(toks: Iterable[str]) -> list[tuple]:
     """Where words begin and end among tokens: a mark such as `xxmaj` and the word (or piece) it belongs to
     are one; `xxbos` belongs to none.
     """
@@ -1077,7 +1083,7 @@ def word_spans(toks) -> list[tuple]:
     return out
 
 # %% ../nbs/10a_text_classifier.ipynb #e3f65511
-def ensemble(models, texts, unknown: str = 'refuse') -> np.ndarray:
+def ensemble(models: Sequence[TextClassifier], texts: Sequence[str], unknown: str = 'refuse') -> np.ndarray:
     "The mean of the probabilities of several `TextClassifier`s of the same classes: (texts, classes)."
     models = list(models)
     if not models:

@@ -13,7 +13,9 @@ import numbers
 import re
 import unicodedata
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .core import InputError
 from .corpora import corpus_frame, split_parts
@@ -25,7 +27,7 @@ __all__ = ['MAX_CHARS', 'subsample', 'decode_utf8', 'own_texts', 'own_documents'
            'evaluate_classes']
 
 # %% ../nbs/01c_texts.ipynb #16c8440a
-def subsample(df, limit: int | None = None, labels: int | None = None, seed: int = 42):
+def subsample(df: Any, limit: int | None = None, labels: int | None = None, seed: int = 42) -> Any:
     """At most `limit` texts of each part; at most `labels` training texts keep their label, the others are
     read by the language model only.
     """
@@ -67,7 +69,7 @@ _OTHER_FILES = {
 }
 
 
-def decode_utf8(data: bytes, name) -> str:
+def decode_utf8(data: bytes, name: str | Path) -> str:
     """`data` as text, without a byte order mark; where it is not UTF-8, the error says what it is, or names
     the line. `name`: what to call it.
     """
@@ -290,14 +292,15 @@ def _check_labels(path, names, labels, part):
 
 # %% ../nbs/01c_texts.ipynb #22faa33f
 def own_texts(
-    path,  # a .csv or .tsv with a header, or a folder PATH/CLASS/NAME.txt or PATH/PART/CLASS/NAME.txt
+    # a .csv or .tsv with a header, or a folder PATH/CLASS/NAME.txt or PATH/PART/CLASS/NAME.txt
+    path: str | Path,
     text: str = 'text',  # column of the texts
     label: str | None = 'label',  # column of the labels; None if there are none
     group: str | None = None,  # column whose rows of one value stay together (default: rows of one text do)
     test: float = 0.2,
     valid: float = 0.1,  # shares, unless the table has a column `part`
     seed: int = 42,
-):  # DataFrame: `text`, `label`, `part` (and `group`)
+) -> Any:  # DataFrame: `text`, `label`, `part` (and `group`)
     """Texts of yours in the form of the corpora; what cannot be right is an `InputError` that names the row
     or file.
     """
@@ -334,7 +337,7 @@ def own_texts(
 def own_documents(
     # a folder: every .txt file below it is a document; a .txt file: every paragraph; a .csv or .tsv: every
     # row of its parts train and unsup
-    path,
+    path: str | Path,
     text: str = 'text',  # column of the texts
 ) -> list[str]:
     "Documents of yours, without labels; empty ones are left out."
@@ -364,12 +367,12 @@ def own_documents(
 MAX_CHARS = 1_000_000  # a longer text is a mistake more often than a text
 
 
-def name_rows(bad, where=''):
+def name_rows(bad: Sequence, where: str = '') -> str:
     "The first few of `bad`, readable."
     return ', '.join(str(o) for o in bad[:5]) + (f' and {len(bad) - 5} more' if len(bad) > 5 else '') + where
 
 
-def is_missing(o) -> bool:
+def is_missing(o: Any) -> bool:
     "None, NaN, or what pandas writes for a missing value."
     return (
         o is None
@@ -378,7 +381,7 @@ def is_missing(o) -> bool:
     )
 
 
-def text_column(texts, column: str = 'text'):
+def text_column(texts: Any, column: str = 'text') -> Any:
     """The column of texts, where `texts` is a table with columns (a DataFrame, a Hugging Face dataset); an
     array of one column as a flat one; anything else as it is.
     """
@@ -393,7 +396,7 @@ def text_column(texts, column: str = 'text'):
     return texts
 
 
-def check_texts(texts, names=None, where: str = ' (counted from 0)') -> list[str]:
+def check_texts(texts: Any, names: Sequence | None = None, where: str = ' (counted from 0)') -> list[str]:
     """`texts` as a list of strings. Anything else, an empty or an endless one among them is an InputError
     that names its row (`names`: what rows are called).
     """
@@ -442,7 +445,7 @@ def normalize_text(text: str) -> str:
     return _JOINERS.sub('', text)
 
 # %% ../nbs/01c_texts.ipynb #102f4d40
-def pair_up(texts, labels, what):
+def pair_up(texts: Sequence[str], labels: Sequence, what: str) -> list[tuple]:
     "Texts with their labels, as many of one as of the other."
     if labels is None:
         raise InputError(f'the {what} texts came without labels')
@@ -452,7 +455,7 @@ def pair_up(texts, labels, what):
     return list(zip(texts, labels))
 
 
-def own_label(label):
+def own_label(label: Any) -> str | int | float | bool | None:
     """A label in its own type as plain Python has it (str, int, float, bool); None where it is missing or ''.
     Anything else is an InputError.
     """
@@ -503,13 +506,13 @@ def _from_frame(df):
 
 
 def as_frame(
-    texts,
-    labels=None,  # lists; or a DataFrame with text, label and maybe part in place of `texts`
-    valid=None,  # (texts, labels) or a DataFrame to validate on; None: drawn from the training part
-    unsup=(),  # texts without labels, for the language model
+    texts: Any,
+    labels: Any = None,  # lists; or a DataFrame with text, label and maybe part in place of `texts`
+    valid: Any = None,  # (texts, labels) or a DataFrame to validate on; None: drawn from the training part
+    unsup: Sequence[str] = (),  # texts without labels, for the language model
     share: float = 0.1,  # what part of the training texts is drawn
     seed: int = 42,
-):  # a DataFrame: text, label (in its own type, or None), part, row (as the user counts)
+) -> Any:  # a DataFrame: text, label (in its own type, or None), part, row (as the user counts)
     "One checked DataFrame of whatever the user gave."
     import pandas as pd
 
@@ -548,7 +551,7 @@ def _draw_valid(df, share, seed):
             )  # a class of one text stays whole
 
 
-def check_labels(df) -> list:
+def check_labels(df: Any) -> list:
     """The classes of the training part, sorted, in their own type; an InputError where a classifier cannot
     be trained or judged on these labels.
     """
@@ -575,7 +578,7 @@ def check_labels(df) -> list:
     return classes
 
 # %% ../nbs/01c_texts.ipynb #6f2a9c12
-def calibration_error(probs, y, bins: int = 15) -> float:
+def calibration_error(probs: Any, y: Any, bins: int = 15) -> float:
     "The expected calibration error of probabilities (texts, classes), `y` (texts,) the true class's number."
     sure, right = probs.max(1), probs.argmax(1) == y
     at = (sure * bins).astype(int).clip(0, bins - 1)
@@ -583,7 +586,7 @@ def calibration_error(probs, y, bins: int = 15) -> float:
     return float(sum(gaps))
 
 
-def evaluate_classes(labels, probs, classes) -> dict:
+def evaluate_classes(labels: Sequence, probs: Any, classes: Sequence) -> dict:
     """Probabilities (texts, classes) compared with labels: `accuracy`, `f1` (mean over the classes), `auc`
     (the same, each class against the others; None where only one class is there), `log_loss`, `ece`,
     `confusion` (true class by predicted class), `per_class` (precision, recall, f1, texts) and `probs`.

@@ -10,9 +10,11 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from .core import InputError, write_json
 from .fast_words import FastRules, WordTokenizer, _texts
@@ -42,7 +44,12 @@ class RulesTokenizer:
     where rules and tokenizer are the usual ones.
     """
 
-    def __init__(self, tok=None, rules=None, post_rules=None):
+    def __init__(
+        self,
+        tok: Any = None,
+        rules: Sequence[Callable] | None = None,
+        post_rules: Sequence[Callable] | None = None,
+    ):
         from fastcore.foundation import L
 
         self.tok, self.L = tok or WordTokenizer(), L
@@ -101,8 +108,14 @@ def _ready(jobs):
 
 
 def parallel_tokenize(
-    items, tok=None, rules=None, n_workers=None, progress=False, post_rules=None, batch=1000
-):
+    items: Sequence,
+    tok: Any = None,
+    rules: Sequence[Callable] | None = None,
+    n_workers: int | None = None,
+    progress: bool = False,
+    post_rules: Sequence[Callable] | None = None,
+    batch: int = 1000,
+) -> Iterator[tuple[int, list[str]]]:
     """Tokenize `items` (a list, array or `L`), yielding pairs `(index, tokens)`: in one process in order, in
     `n_workers` of them in any order.
     """
@@ -123,7 +136,13 @@ def parallel_tokenize(
             yield from enumerate((f.L(o, use_list=None) for o in docs), start)
 
 # %% ../nbs/02c_tokenizer.ipynb #30fc474c
-def tokenize_texts(texts, n_workers=None, rules=None, tok=None, post_rules=None):
+def tokenize_texts(
+    texts: Sequence[str],
+    n_workers: int | None = None,
+    rules: Sequence[Callable] | None = None,
+    tok: Any = None,
+    post_rules: Sequence[Callable] | None = None,
+) -> Any:
     "The tokens of `texts`, in order: an `L` of `L`s, as from fastai."
     from fastcore.foundation import L
 
@@ -163,16 +182,16 @@ def _join_texts(df, cols, mark_fields, na):
 
 
 def tokenize_df(
-    df,
-    text_cols,
-    n_workers=None,
-    rules=None,
-    mark_fields=None,
-    tok=None,
-    tok_text_col='text',
-    post_rules=None,
-    na=None,
-):
+    df: Any,
+    text_cols: str | list[str],
+    n_workers: int | None = None,
+    rules: Sequence[Callable] | None = None,
+    mark_fields: bool | None = None,
+    tok: Any = None,
+    tok_text_col: str = 'text',
+    post_rules: Sequence[Callable] | None = None,
+    na: Any = None,
+) -> tuple:
     """A copy of `df` with its `text_cols` tokenized into `tok_text_col`, and a `Counter` of all tokens;
     several columns are joined and marked `xxfld 1`, ...
     """
@@ -193,7 +212,9 @@ def tokenize_df(
     return res, Counter(chain.from_iterable(out))
 
 # %% ../nbs/02c_tokenizer.ipynb #7eab08c0
-def text_files(path, extensions=None, folders=None) -> list[Path]:
+def text_files(
+    path: str | Path, extensions: Iterable[str] | None = None, folders: Iterable[str] | None = None
+) -> list[Path]:
     """The files under `path` with one of `extensions` (default `.txt`), in the order of the file system;
     `folders` limits the first level.
     """
@@ -242,17 +263,17 @@ def _work_files(files, path, out, encoding, f=None):
 
 # %% ../nbs/02c_tokenizer.ipynb #2d7c2a9e
 def tokenize_folder(
-    path,
-    extensions=None,
-    folders=None,
-    output_dir=None,
-    skip_if_exists=True,
-    n_workers=None,
-    rules=None,
-    tok=None,
-    encoding='utf8',
-    post_rules=None,
-    batch=1000,
+    path: str | Path,
+    extensions: Iterable[str] | None = None,
+    folders: Iterable[str] | None = None,
+    output_dir: str | Path | None = None,
+    skip_if_exists: bool = True,
+    n_workers: int | None = None,
+    rules: Sequence[Callable] | None = None,
+    tok: Any = None,
+    encoding: str = 'utf8',
+    post_rules: Sequence[Callable] | None = None,
+    batch: int = 1000,
 ) -> Path:
     """Tokenize the text files under `path` into `output_dir` (default `PATH_tok`), with `tokens.json`
     (lengths, counts, settings). Returns the folder.

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from fastai import metrics as fastai_metrics
@@ -44,7 +46,7 @@ class FusedAdam(Optimizer):
 
     def __init__(
         self,
-        params,  # tensors, or lists of them: the parameter groups
+        params: Iterable,  # tensors, or lists of them: the parameter groups
         lr: float,  # step size
         mom: float = 0.9,  # how much of the mean gradient is kept
         sqr_mom: float = 0.99,  # ... of the mean squared gradient
@@ -53,12 +55,12 @@ class FusedAdam(Optimizer):
     ):
         super().__init__(params, [], lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         for p, *_ in self.all_params():
             p.grad = None
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Callable | None = None) -> None:
         for ps, h in zip(self.param_lists, self.hypers):
             for decay in (True, False):
                 self._step(
@@ -152,13 +154,13 @@ class DivergenceGuard(Callback):
     ):
         self.clip, self.diverge = clip, diverge
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self.best, self.now, self.n = math.inf, 0.0, 0
 
     def state_dict(self) -> dict:
         return dict(best=self.best, now=self.now, n=self.n)
 
-    def load_state_dict(self, s: dict):
+    def load_state_dict(self, s: dict) -> None:
         self.best, self.now, self.n = s['best'], s['now'], s['n']
 
     def where(self) -> str:
@@ -174,7 +176,7 @@ class DivergenceGuard(Callback):
             raise CancelFitException()
         raise InputError(f'{what} at {self.where()}. {why}. The weights are those before this batch')
 
-    def after_loss(self):
+    def after_loss(self) -> None:
         loss = float(self.learn.loss_grad.detach())
         if not math.isfinite(loss):
             self._stop(
@@ -191,7 +193,7 @@ class DivergenceGuard(Callback):
                 'Turn the learning rate down (find_lr helps), or clip the gradient (clip=1)',
             )
 
-    def before_step(self):
+    def before_step(self) -> None:
         ps = [p for g in self.opt.param_lists for p in g if p.grad is not None]
         norm = nn.utils.get_total_norm([p.grad for p in ps])
         if not torch.isfinite(norm):
@@ -209,7 +211,7 @@ class RNNCallback(fastai_rnn.RNNCallback):
     scores alone is welcome.
     """
 
-    def after_pred(self):
+    def after_pred(self) -> None:
         if isinstance(self.pred, (tuple, list)):
             super().after_pred()
         else:
@@ -221,7 +223,7 @@ class RNNRegularizer(fastai_rnn.RNNRegularizer):
     the loss alone.
     """
 
-    def after_loss(self):
+    def after_loss(self) -> None:
         raw, out = self.learn.rnn.raw_out, self.learn.rnn.out
         if self.training and out is not None:
             self.learn.loss_grad = self.learn.loss_grad + rnn_regularization(raw, out, self.alpha, self.beta)
@@ -241,7 +243,7 @@ class ModelResetter(fastai_rnn.ModelResetter):
 class Perplexity(fastai_metrics.Perplexity):
     "The exponential of the mean loss per token."
 
-    def accumulate(self, learn):
+    def accumulate(self, learn: Any) -> None:
         n = learn.yb[0].numel()
         self.total += learn.to_detach(learn.loss.mean()) * n
         self.count += n
@@ -270,19 +272,19 @@ def _assemble(cls, dls, model, prec, clip, alpha, beta, guard, cbs, kwargs):
 
 # %% ../nbs/08e_learners.ipynb #bb78b661
 def lm_learner(
-    dls,  # DataLoaders of chapter 04 or of fastai
+    dls: Any,  # DataLoaders of chapter 04 or of fastai
     model: nn.Module,  # a language model: it returns scores, or (scores, raw output, dropped-out output)
-    metrics=None,  # default: accuracy and `Perplexity`
+    metrics: Any = None,  # default: accuracy and `Perplexity`
     prec: str | None = None,  # bf16, fp16 or fp32 (None: `lm_precision`)
     clip: float | None = None,  # greatest norm of the gradient
     alpha: float = 2.0,
     beta: float = 1.0,  # weights of AR and TAR
-    loss_func=None,  # default: `LinearCrossEntropyLoss()`
-    opt_func=FusedAdam,
-    splitter=lm_groups,
+    loss_func: Callable | None = None,  # default: `LinearCrossEntropyLoss()`
+    opt_func: Callable = FusedAdam,
+    splitter: Callable = lm_groups,
     guard: bool = True,
-    cbs=None,
-    **kwargs,  # as for fastai's Learner
+    cbs: Any = None,
+    **kwargs: Any,  # as for fastai's Learner
 ) -> LMLearner:
     """fastai's LMLearner with a fast step: the machine's precision, the loss in chunks, the fused optimizer,
     the guard.
@@ -309,19 +311,19 @@ def lm_learner(
 
 # %% ../nbs/08e_learners.ipynb #44eb2c48
 def classifier_learner(
-    dls,  # texts and labels
+    dls: Any,  # texts and labels
     model: nn.Module,  # a text classifier: it returns scores, or (scores, raw output, dropped-out output)
-    metrics=None,  # default: accuracy
+    metrics: Any = None,  # default: accuracy
     prec: str | None = None,  # bf16, fp16 or fp32 (None: `classifier_precision`)
     clip: float | None = None,
     alpha: float = 2.0,
     beta: float = 1.0,  # as for `lm_learner`
-    loss_func=None,  # default: cross entropy
-    opt_func=FusedAdam,
-    splitter=classifier_groups,
+    loss_func: Callable | None = None,  # default: cross entropy
+    opt_func: Callable = FusedAdam,
+    splitter: Callable = classifier_groups,
     guard: bool = True,
-    cbs=None,
-    **kwargs,  # as for fastai's Learner
+    cbs: Any = None,
+    **kwargs: Any,  # as for fastai's Learner
 ) -> ClassifierLearner:
     """fastai's learner for text classifiers with a fast step. Groups: word vectors, each LSTM layer, the
     head; `freeze_to` and `layer_rates` go by them.
@@ -345,14 +347,14 @@ class ProgressLines(Callback):
     def __init__(
         self,
         every: int = 100,  # batches from line to line
-        write=print,  # what to do with a line
+        write: Callable = print,  # what to do with a line
     ):
         self.every, self.write = every, write
 
-    def before_fit(self):
+    def before_fit(self) -> None:
         self.begin, self.done, self.tokens = time.monotonic(), 0, 0
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         self.done += 1
         self.tokens += self.yb[0].numel()
         if (self.iter + 1) % self.every:

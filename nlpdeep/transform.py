@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from fastai.text import core as fastai_core
 
@@ -24,7 +26,16 @@ class Tokenizer(fastai_core.Tokenizer):
     (`from_folder`).
     """
 
-    def __init__(self, tok=None, rules=None, counter=None, lengths=None, mode=None, sep=' ', post_rules=None):
+    def __init__(
+        self,
+        tok: Any = None,
+        rules: Sequence[Callable] | None = None,
+        counter: Counter | None = None,
+        lengths: dict | None = None,
+        mode: str | None = None,
+        sep: str = ' ',
+        post_rules: Sequence[Callable] | None = None,
+    ):
         tok = WordTokenizer() if tok is None else tok() if isinstance(tok, type) else tok
         self.tok, self.counter, self.lengths, self.mode, self.sep, self.post_rules = (
             tok,
@@ -53,8 +64,15 @@ class Tokenizer(fastai_core.Tokenizer):
 
     @classmethod
     def from_df(
-        cls, text_cols, tok=None, rules=None, sep=' ', post_rules=None, tok_text_col='text', **kwargs
-    ):
+        cls,
+        text_cols: str | list[str],
+        tok: Any = None,
+        rules: Sequence[Callable] | None = None,
+        sep: str = ' ',
+        post_rules: Sequence[Callable] | None = None,
+        tok_text_col: str = 'text',
+        **kwargs: Any,
+    ) -> Tokenizer:
         """To tokenize `text_cols` of a data frame when the data are set up; `kwargs` go to `tokenize_df`
         (`n_workers`, `mark_fields`, `na`).
         """
@@ -67,7 +85,14 @@ class Tokenizer(fastai_core.Tokenizer):
         return res
 
     @classmethod
-    def from_folder(cls, path, tok=None, rules=None, post_rules=None, **kwargs):
+    def from_folder(
+        cls,
+        path: str | Path,
+        tok: Any = None,
+        rules: Sequence[Callable] | None = None,
+        post_rules: Sequence[Callable] | None = None,
+        **kwargs: Any,
+    ) -> Tokenizer:
         """Tokenize the files under `path` first (`kwargs` go to `tokenize_folder`); a file's name then stands
         for its tokens.
         """

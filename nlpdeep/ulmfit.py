@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ __all__ = ['MAX_BATCH_TOKENS', 'align_left', 'concat_pool', 'PoolingHead', 'Clas
            'fit_temperature', 'BestEpoch', 'fit_classifier', 'class_probs']
 
 # %% ../nbs/09e_classifier.ipynb #f765f73d
-def align_left(x: torch.Tensor, pad: int = PAD_ID):
+def align_left(x: torch.Tensor, pad: int = PAD_ID) -> tuple[torch.Tensor, torch.Tensor]:
     """Each text to the left, padding behind it, wherever the loader put it. x: (bs, seq) -> (bs, longest
     text), lengths (bs,)
     """
@@ -63,7 +65,7 @@ class PoolingHead(nn.Module):
             nn.Linear(n_lin, n_classes, bias=False),
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layers(x)
 
 # %% ../nbs/09e_classifier.ipynb #94afb72c
@@ -81,7 +83,7 @@ class Classifier(nn.Module):
             PoolingHead(3 * cfg.emb_sz, n_lin, n_classes, cfg.output_p),
         )
 
-    def read(self, x):
+    def read(self, x: torch.Tensor) -> torch.Tensor:
         """The encoder's output on texts aligned left, in chunks that hand on the state. (bs, seq) -> (bs,
         seq, emb)
         """
@@ -93,7 +95,7 @@ class Classifier(nn.Module):
                 out.append(self.encoder(part))
         return torch.cat(out, 1)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x, lens = align_left(x, self.pad)
         return self.head(concat_pool(self.read(x), lens))
 
@@ -107,7 +109,7 @@ class Classifier(nn.Module):
             list(self.head.parameters()),
         ]
 
-    def load_encoder(self, lm: nn.Module):
+    def load_encoder(self, lm: nn.Module) -> Classifier:
         "Take over the encoder of a language model with the same words."
         theirs, ours = lm[0].state_dict(), self.encoder.state_dict()
         bad = [k for k in ours if k not in theirs or ours[k].shape != theirs[k].shape]
@@ -142,7 +144,7 @@ def gradual_unfreezing(cfg: ULMFiTConfig) -> list[dict]:
 MAX_BATCH_TOKENS = 2**18  # a batch of texts has no more: the longest text times their number
 
 
-def class_loader(ids, y, bs: int, train: bool = False):
+def class_loader(ids: Sequence, y: Iterable[int], bs: int, train: bool = False) -> SortedDataLoader:
     """Chapter 04's batches of texts of like length; for training shuffled, else longest first. Of a text
     longer than `MAX_BATCH_TOKENS / bs` tokens the last ones stay, in the order of reading.
     """
@@ -157,7 +159,7 @@ def class_loader(ids, y, bs: int, train: bool = False):
     )
 
 # %% ../nbs/09e_classifier.ipynb #7d0c51e2
-def fit_temperature(logits, y) -> float:
+def fit_temperature(logits: Any, y: Any) -> float:
     """By what to divide scores (texts, classes) so that their softmax says how often it is right on texts
     whose true classes `y` (texts,) are known: the temperature of least log loss (Guo et al., 2017). A weak
     prior around 1 keeps a handful of texts from deciding.
@@ -188,14 +190,14 @@ class BestEpoch(Callback):
     def __init__(self, model: nn.Module, patience: int | None = None):
         self.net, self.patience, self.losses, self.kept = model, patience, [], None
 
-    def before_validate(self):
+    def before_validate(self) -> None:
         self.seen = []
 
-    def after_batch(self):
+    def after_batch(self) -> None:
         if not self.training:
             self.seen.append((self.pred.detach().float().cpu(), self.yb[0].detach().cpu()))
 
-    def after_validate(self):
+    def after_validate(self) -> None:
         logits, y = (torch.cat(o).numpy() for o in zip(*self.seen))
         z = torch.from_numpy(logits).double() / fit_temperature(logits, y)
         self.losses.append(float(nn.functional.cross_entropy(z, torch.from_numpy(y).long())))
@@ -218,13 +220,14 @@ def fit_classifier(
     train: tuple,
     valid: tuple,  # (texts as arrays of ids, class numbers)
     cfg: ULMFiTConfig,
-    log=None,  # a `ProgressLog`; None: silence
+    log: ProgressLog | None = None,  # a `ProgressLog`; None: silence
     # more callbacks for every pass; or a function of its number, from 0: a `Checkpoint` needs a file for each
-    cbs=(),
-    passes=gradual_unfreezing,  # the passes of a config: how many layer groups learn, epochs, rates
+    cbs: Any = (),
+    # the passes of a config: how many layer groups learn, epochs, rates
+    passes: Callable = gradual_unfreezing,
     keep: str = 'last',  # the weights of which epoch stay: `last`, or `best` (see `BestEpoch`)
     patience: int | None = None,  # with `best`: stop after so many epochs without a better one; None: never
-    **kwargs,  # for `classifier_learner`: `prec`, `loss_func`, say
+    **kwargs: Any,  # for `classifier_learner`: `prec`, `loss_func`, say
 ) -> dict:  # loss and accuracy per epoch on the validation texts, the training loss of every step
     """Stage three: gradual unfreezing, one cycle per pass. With `keep='best'` the record ends with the epoch
     that is kept, what came after it is in `later`, and `valid` holds calibrated losses.
@@ -287,7 +290,7 @@ def fit_classifier(
     return out
 
 # %% ../nbs/09e_classifier.ipynb #b7536db7
-def class_probs(model: Classifier, ids, bs: int | None = None) -> np.ndarray:
+def class_probs(model: Classifier, ids: Sequence, bs: int | None = None) -> np.ndarray:
     """Probabilities (texts, classes), in the order of `ids`. Texts of like length are read together, `bs` at
     a time (None: 64 on a GPU, 16 on a CPU, whose caches hold no more), very long ones fewer.
     On a CPU every thread that PyTorch may use reads batches of its own: a recurrent layer, one short step

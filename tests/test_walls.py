@@ -148,6 +148,48 @@ def test_a_public_name_means_one_thing():
     assert not twice, twice
 
 
+def unhinted(node) -> list[str]:
+    "What of a function lacks a hint: parameters by name, `result`."
+    a = node.args
+    every = a.posonlyargs + a.args + a.kwonlyargs + [o for o in (a.vararg, a.kwarg) if o]
+    return [o.arg for o in every if o.annotation is None] + ['result'] * (node.returns is None)
+
+
+@pytest.mark.parametrize(
+    'code, lacks',
+    [
+        ('def f(a: int, *, b: str = "") -> None: ...', []),
+        ('def f(a, b: int, *args, c=1, **kw) -> None: ...', ['a', 'c', 'args', 'kw']),
+        ('def f(): ...', ['result']),
+    ],
+)
+def test_the_test_sees_missing_hints(code, lacks):
+    assert unhinted(ast.parse(code).body[0]) == lacks
+
+
+def test_public_functions_have_hints():
+    """Functions in `__all__` have hints on all parameters and on the result. The commands are left out: typer
+    reads their hints, and a command has no result.
+    """
+    checked, lacking = 0, {}
+    for name, tree in modules().items():
+        if name == 'cli':
+            continue
+        public = {
+            o.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '__all__'
+            for o in node.value.elts
+        }
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name in public:
+                checked += 1
+                if lacks := unhinted(node):
+                    lacking[f'{name}.{node.name}'] = lacks
+    assert checked > 100
+    assert not lacking, lacking
+
+
 def test_shipped_code_is_plain():
     "No star imports, no mocks, no patched methods, no classes made by `type(...)`."
     for name, tree in modules().items():
