@@ -1351,8 +1351,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'nlpdeep/text_classifier.py'),
                                          'nlpdeep.text_classifier.indicators': ( 'text_classifier.html#indicators',
                                                                                  'nlpdeep/text_classifier.py'),
-                                         'nlpdeep.text_classifier.own_random_state': ( 'text_classifier.html#own_random_state',
-                                                                                       'nlpdeep/text_classifier.py'),
                                          'nlpdeep.text_classifier.read_texts': ( 'text_classifier.html#read_texts',
                                                                                  'nlpdeep/text_classifier.py'),
                                          'nlpdeep.text_classifier.temper': ('text_classifier.html#temper', 'nlpdeep/text_classifier.py'),

@@ -107,24 +107,21 @@ def set_seed(seed: int | None = None) -> int:
 # %% ../nbs/00a_core.ipynb #9fe979aa
 @contextlib.contextmanager
 def own_randomness(seed: int | None = None):
-    """In this block the generators of Python, NumPy and PyTorch begin at `seed` (None: that of
-    settings.ini); after
-    it they go on as if nothing had been.
+    """In this block the generators of Python, NumPy and PyTorch (every device) begin at `seed` (None: where
+    they stand); after it they go on as if nothing had been.
     """
     import numpy as np
     import torch
 
-    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    set_seed(seed)
+    python, numpy_ = random.getstate(), np.random.get_state()
     try:
-        yield
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            if seed is not None:
+                set_seed(seed)
+            yield
     finally:
-        random.setstate(kept[0])
-        np.random.set_state(kept[1])
-        torch.set_rng_state(kept[2])
-        if gpus:
-            torch.cuda.set_rng_state_all(gpus)
+        random.setstate(python)
+        np.random.set_state(numpy_)
 
 
 def device() -> str:
