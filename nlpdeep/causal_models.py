@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .core import InputError, atomic, home, reading_copy
-from .fetch import cached, sha256_of
+from .core import InputError, atomic, file_hash, home, reading_copy
+from .fetch import cached
 from .gpt2 import GPT2, GPT2Config, KVCache, causal_mask, position_ids
 
 # %% auto #0
@@ -451,7 +451,7 @@ def _from_gguf(f: Path) -> CausalLM:
         lm.model.save_pretrained(to)
         lm.tokenizer.save_pretrained(to)
 
-    kept = cached(home() / 'models' / f'{f.stem}-{sha256_of(f)[:16]}', unroll, folder=True)
+    kept = cached(home() / 'models' / f'{f.stem}-{file_hash(f)[:16]}', unroll, folder=True)
     return _read_model(str(kept))._replace(name=f.stem)
 
 

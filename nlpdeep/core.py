@@ -9,6 +9,7 @@ import contextlib
 import errno
 import functools
 import glob
+import hashlib
 import json
 import os
 import platform
@@ -24,7 +25,7 @@ from pathlib import Path
 # %% auto #0
 __all__ = ['SIZES', 'InputError', 'settings', 'version', 'home', 'cuda', 'size', 'pick', 'set_seed', 'own_randomness', 'device',
            'reading_copy', 'precision', 'device_report', 'versions', 'threads', 'torch_threads', 'recover',
-           'check_destination', 'atomic', 'write_json']
+           'check_destination', 'atomic', 'write_json', 'file_hash', 'text_hash']
 
 # %% ../nbs/00a_core.ipynb #6e0de463
 class InputError(ValueError):
@@ -588,3 +589,22 @@ def write_json(path, obj) -> Path:
     with atomic(path) as p:
         p.write_text(json.dumps(obj, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     return path
+
+# %% ../nbs/00a_core.ipynb #4a51c0d2
+def file_hash(path) -> str:
+    "The SHA-256 of a file; of a folder, that of its files' names and contents."
+    h, path = hashlib.sha256(), Path(path)
+    for f in sorted(o for o in path.rglob('*') if o.is_file()) if path.is_dir() else [path]:
+        if path.is_dir():
+            h.update(f'{f.relative_to(path).as_posix()}\0{f.stat().st_size}\0'.encode())
+        with f.open('rb') as s:
+            while b := s.read(2**20):
+                h.update(b)
+    return h.hexdigest()
+
+
+def text_hash(o) -> str:
+    "The SHA-256 of a string (as UTF-8) or of bytes; of anything else, that of its JSON."
+    if not isinstance(o, (str, bytes)):
+        o = json.dumps(o)
+    return hashlib.sha256(o.encode() if isinstance(o, str) else o).hexdigest()

@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from collections import Counter
 
 import numpy as np
 
-from .core import versions
+from .core import text_hash, versions
 from .fast_words import WordTokenizer
 from .numericalization import FAKE, Vocab
 from .rules import SPECIAL_TOKENS
@@ -113,7 +111,7 @@ class TextProcessor:
         differs in any way here has another hash.
         """
         h, by = (
-            hashlib.sha256(json.dumps(self.tokenize(_PROBE)).encode()).hexdigest(),
+            text_hash(self.tokenize(_PROBE)),
             'sentencepiece' if self.pieces else 'spacy',
         )
         return {
