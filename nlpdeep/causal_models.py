@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .core import InputError, atomic, file_hash, home, reading_copy
+from .core import InputError, atomic, check_characters, file_hash, home, reading_copy
 from .fetch import cached
 from .gpt2 import GPT2, GPT2Config, KVCache, causal_mask, position_ids
 
@@ -295,14 +295,7 @@ def token_ids(tokenizer, text: str, name='the text', special: bool = False) -> l
     """
     if not isinstance(text, str):
         raise InputError(f'{name} is a {type(text).__name__}, not a str: {text!r:.40}')
-    try:
-        text.encode()
-    except UnicodeEncodeError as e:
-        raise InputError(
-            f'{name} holds half a character (a lone surrogate, at {e.start}): it was '
-            f'decoded wrongly; read it again '
-            f'as utf-8'
-        ) from None
+    check_characters(text, name)
     return tokenizer(text, add_special_tokens=special, verbose=False)['input_ids']
 
 

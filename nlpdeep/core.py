@@ -11,6 +11,7 @@ import functools
 import glob
 import hashlib
 import json
+import numbers
 import os
 import platform
 import random
@@ -23,15 +24,51 @@ import time
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['SIZES', 'InputError', 'settings', 'version', 'home', 'cuda', 'size', 'pick', 'set_seed', 'own_randomness', 'device',
-           'reading_copy', 'precision', 'device_report', 'versions', 'threads', 'torch_threads', 'recover',
-           'check_destination', 'atomic', 'write_json', 'file_hash', 'text_hash']
+__all__ = ['SIZES', 'InputError', 'is_missing', 'check_characters', 'check_text', 'settings', 'version', 'home', 'cuda', 'size',
+           'pick', 'set_seed', 'own_randomness', 'device', 'reading_copy', 'precision', 'device_report', 'versions',
+           'threads', 'torch_threads', 'recover', 'check_destination', 'atomic', 'write_json', 'file_hash', 'text_hash']
 
 # %% ../nbs/00a_core.ipynb #6e0de463
 class InputError(ValueError):
     """Something the user can mend. The message names what is wrong (the row, the file, the setting) and what
     to do.
     """
+
+# %% ../nbs/00a_core.ipynb #4a51c0e2
+def is_missing(o) -> bool:
+    "None, NaN, or what pandas writes for a missing value."
+    return (
+        o is None
+        or type(o).__name__ in ('NAType', 'NaTType')
+        or (isinstance(o, numbers.Number) and bool(o != o))
+    )
+
+
+def check_characters(text: str, name: str = 'the text') -> None:
+    "An InputError if `text` holds half a character, which cannot be written to any file."
+    try:
+        text.isascii() or text.encode()
+    except UnicodeEncodeError as e:
+        raise InputError(
+            f'{name} holds half a character (a lone surrogate, at {e.start}): it was decoded wrongly; read '
+            f'it again as utf-8'
+        ) from None
+
+
+def check_text(o, row='') -> str:
+    """A text as `str`. Numbers become their digits, as in fastai; missing values, bytes and other things
+    raise an `InputError` that names `row`.
+    """
+    text = 'the text' if row == '' else f'text {row}'
+    if isinstance(o, (bytes, bytearray)):
+        raise InputError(f"{text} is bytes: decode it first, as in text.decode('utf-8')")
+    if is_missing(o):
+        raise InputError(f"{text} is missing ({o}): drop it, or put '' in its place")
+    if not isinstance(o, (str, numbers.Number)):
+        raise InputError(f'{text} is a {type(o).__name__}, not a str')
+    o = str(o)
+    check_characters(o, text)
+    return o
 
 # %% ../nbs/00a_core.ipynb #4c47ee5e
 def _package() -> Path:
