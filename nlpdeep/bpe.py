@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, groupby
 from pathlib import Path
 
-from .core import InputError, atomic, write_json
-from .fast_words import BoundedCache, _texts, check_text
+from .core import InputError, atomic, check_text, write_json
+from .fast_words import BoundedCache, _texts
 from .tokenization import _read
 
 # %% auto #0

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import hashlib
 import json
 import math
 import re
@@ -32,7 +31,18 @@ from nlpdeep.causal_models import (
     start_token,
 )
 from .causal_training import causal_learner, matmul_precision
-from .core import InputError, atomic, device, own_randomness, reading_copy, recover, set_seed, versions
+from nlpdeep.core import (
+    InputError,
+    atomic,
+    device,
+    file_hash,
+    own_randomness,
+    reading_copy,
+    recover,
+    set_seed,
+    text_hash,
+    versions,
+)
 from .gpt2 import GPT2
 from .language_model import ProgressLog, run_one_cycle
 from .lm_dataloader import LMDataLoader, SortedDataLoader
@@ -42,7 +52,6 @@ from nlpdeep.model_folder import (
     check_config,
     check_files,
     config_checksum,
-    file_sha256,
     model_files,
     read_config,
     read_settings,
@@ -707,7 +716,7 @@ class CausalClassifier:
                 settings=dataclasses.asdict(self.cfg),
                 tokens=_probe(self.lm.tokenizer),
                 versions=versions('torch', 'transformers', 'tokenizers'),
-                sha256={f: file_sha256(d / f) for f in _files(d)},
+                sha256={f: file_hash(d / f) for f in _files(d)},
             )
             (d / 'config.json').write_text(
                 json.dumps(dict(cfg, checksum=config_checksum(cfg)), ensure_ascii=False, indent=1) + '\n',
@@ -810,11 +819,8 @@ _KIND = 'causal language model with a head'
 
 def _probe(tokenizer) -> str:
     "A hash of the ids of a nasty sample: a tokenizer that cuts in any other way has another."
-    return hashlib.sha256(
-        json.dumps(
-            [start_token(tokenizer), *tokenizer(_PROBE, add_special_tokens=False, verbose=False)['input_ids']]
-        ).encode()
-    ).hexdigest()
+    ids = tokenizer(_PROBE, add_special_tokens=False, verbose=False)['input_ids']
+    return text_hash([start_token(tokenizer), *ids])
 
 
 def _files(d: Path) -> list[str]:

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .core import InputError, atomic, home, reading_copy
-from .fetch import cached, sha256_of
+from .core import InputError, atomic, check_characters, file_hash, home, reading_copy
+from .fetch import cached
 from .gpt2 import GPT2, GPT2Config, KVCache, causal_mask, position_ids
 
 # %% auto #0
@@ -303,14 +303,7 @@ def token_ids(tokenizer: Any, text: str, name: str = 'the text', special: bool =
     """
     if not isinstance(text, str):
         raise InputError(f'{name} is a {type(text).__name__}, not a str: {text!r:.40}')
-    try:
-        text.encode()
-    except UnicodeEncodeError as e:
-        raise InputError(
-            f'{name} holds half a character (a lone surrogate, at {e.start}): it was '
-            f'decoded wrongly; read it again '
-            f'as utf-8'
-        ) from None
+    check_characters(text, name)
     return tokenizer(text, add_special_tokens=special, verbose=False)['input_ids']
 
 
@@ -459,7 +452,7 @@ def _from_gguf(f: Path) -> CausalLM:
         lm.model.save_pretrained(to)
         lm.tokenizer.save_pretrained(to)
 
-    kept = cached(home() / 'models' / f'{f.stem}-{sha256_of(f)[:16]}', unroll, folder=True)
+    kept = cached(home() / 'models' / f'{f.stem}-{file_hash(f)[:16]}', unroll, folder=True)
     return _read_model(str(kept))._replace(name=f.stem)
 
 

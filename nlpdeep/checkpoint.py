@@ -19,7 +19,7 @@ from fastai.basics import Callback, CancelEpochException, GetAttr, L, get_model,
 from fastai.callback import schedule as fastai_schedule
 from fastai.callback.tracker import TrackerCallback
 
-from .core import InputError, atomic
+from .core import InputError, atomic, text_hash
 
 # %% auto #0
 __all__ = ['random_state', 'set_random_state', 'loader_state', 'set_loader_state', 'save_state', 'load_state', 'Checkpoint']
@@ -199,12 +199,9 @@ def _data_mark(dl) -> str | None:
     def look():
         ds = getattr(dl, 'dataset', None)
         n = len(ds)
-        return hashlib.sha256(
-            b''.join(
-                a.dtype.str.encode() + a.tobytes() for k in sorted({0, n // 2, n - 1}) for a in flat(ds[k])
-            )
-            + str(n).encode()
-        ).hexdigest()[:12]
+        some = [a for k in sorted({0, n // 2, n - 1}) for a in flat(ds[k])]
+        seen = b''.join(a.dtype.str.encode() + a.tobytes() for a in some)
+        return text_hash(seen + str(n).encode())[:12]
 
     state = random_state()
     try:
@@ -447,7 +444,7 @@ class Checkpoint(Callback):
                     ('optimizer', self.opt),
                 )
             },
-            'vocabulary': hashlib.sha256(json.dumps(list(map(str, words))).encode()).hexdigest()[:12],
+            'vocabulary': text_hash(list(map(str, words)))[:12],
             **self.also,
         }
 

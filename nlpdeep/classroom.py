@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib.util
 import json
 import os
@@ -17,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from .core import InputError, _package, atomic, check_destination, version, write_json
+from .core import InputError, _package, atomic, check_destination, text_hash, version, write_json
 
 # %% auto #0
 __all__ = ['FOLDER', 'course_notebooks', 'copy_course', 'open_jupyter', 'Exercise', 'find_exercises', 'find_chapter', 'Verdict',
@@ -41,14 +40,10 @@ def course_notebooks() -> dict[str, Path]:
 _LIST = '.nlpdeep-course.json'
 
 
-def _sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
 def _sources(data: bytes) -> str:
     "A hash of what a notebook says: its cells without their outputs."
     cells = json.loads(data)['cells']
-    return _sha(json.dumps([[c['cell_type'], ''.join(c['source'])] for c in cells]).encode())
+    return text_hash([[c['cell_type'], ''.join(c['source'])] for c in cells])
 
 
 def _read_list(folder: Path) -> dict:
@@ -97,13 +92,13 @@ def copy_course(
         there, entry = _bytes_of(folder / name), known.get(name, dict(files=[], cells=''))
         if there == data:
             done['same'].append(name)
-        elif there is None or _sha(there) in entry['files']:
+        elif there is None or text_hash(there) in entry['files']:
             done['written' if there is None else 'replaced'].append(name)
             to_write[name] = data
         else:
             done['kept'].append(name)
             return entry['cells'] == cells
-        known[name] = dict(files=[*entry['files'], _sha(data)][-50:], cells=cells)
+        known[name] = dict(files=[*entry['files'], text_hash(data)][-50:], cells=cells)
         return True
 
     for name, file in news.items():

@@ -9,7 +9,9 @@ import contextlib
 import errno
 import functools
 import glob
+import hashlib
 import json
+import numbers
 import os
 import platform
 import random
@@ -24,15 +26,51 @@ from pathlib import Path
 from typing import Any
 
 # %% auto #0
-__all__ = ['SIZES', 'InputError', 'settings', 'version', 'home', 'cuda', 'size', 'pick', 'set_seed', 'own_randomness', 'device',
-           'reading_copy', 'precision', 'device_report', 'versions', 'threads', 'torch_threads', 'recover',
-           'check_destination', 'atomic', 'write_json']
+__all__ = ['SIZES', 'InputError', 'is_missing', 'check_characters', 'check_text', 'settings', 'version', 'home', 'cuda', 'size',
+           'pick', 'set_seed', 'own_randomness', 'device', 'reading_copy', 'precision', 'device_report', 'versions',
+           'threads', 'torch_threads', 'recover', 'check_destination', 'atomic', 'write_json', 'file_hash', 'text_hash']
 
 # %% ../nbs/00a_core.ipynb #6e0de463
 class InputError(ValueError):
     """Something the user can mend. The message names what is wrong (the row, the file, the setting) and what
     to do.
     """
+
+# %% ../nbs/00a_core.ipynb #4a51c0e2
+def is_missing(o) -> bool:
+    "None, NaN, or what pandas writes for a missing value."
+    return (
+        o is None
+        or type(o).__name__ in ('NAType', 'NaTType')
+        or (isinstance(o, numbers.Number) and bool(o != o))
+    )
+
+
+def check_characters(text: str, name: str = 'the text') -> None:
+    "An InputError if `text` holds half a character, which cannot be written to any file."
+    try:
+        text.isascii() or text.encode()
+    except UnicodeEncodeError as e:
+        raise InputError(
+            f'{name} holds half a character (a lone surrogate, at {e.start}): it was decoded wrongly; read '
+            f'it again as utf-8'
+        ) from None
+
+
+def check_text(o, row='') -> str:
+    """A text as `str`. Numbers become their digits, as in fastai; missing values, bytes and other things
+    raise an `InputError` that names `row`.
+    """
+    text = 'the text' if row == '' else f'text {row}'
+    if isinstance(o, (bytes, bytearray)):
+        raise InputError(f"{text} is bytes: decode it first, as in text.decode('utf-8')")
+    if is_missing(o):
+        raise InputError(f"{text} is missing ({o}): drop it, or put '' in its place")
+    if not isinstance(o, (str, numbers.Number)):
+        raise InputError(f'{text} is a {type(o).__name__}, not a str')
+    o = str(o)
+    check_characters(o, text)
+    return o
 
 # %% ../nbs/00a_core.ipynb #4c47ee5e
 def _package() -> Path:
@@ -109,24 +147,21 @@ def set_seed(seed: int | None = None) -> int:
 # %% ../nbs/00a_core.ipynb #9fe979aa
 @contextlib.contextmanager
 def own_randomness(seed: int | None = None) -> Iterator[None]:
-    """In this block the generators of Python, NumPy and PyTorch begin at `seed` (None: that of
-    settings.ini); after
-    it they go on as if nothing had been.
+    """In this block the generators of Python, NumPy and PyTorch (every device) begin at `seed` (None: where
+    they stand); after it they go on as if nothing had been.
     """
     import numpy as np
     import torch
 
-    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    set_seed(seed)
+    python, numpy_ = random.getstate(), np.random.get_state()
     try:
-        yield
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            if seed is not None:
+                set_seed(seed)
+            yield
     finally:
-        random.setstate(kept[0])
-        np.random.set_state(kept[1])
-        torch.set_rng_state(kept[2])
-        if gpus:
-            torch.cuda.set_rng_state_all(gpus)
+        random.setstate(python)
+        np.random.set_state(numpy_)
 
 
 def device() -> str:
@@ -593,3 +628,22 @@ def write_json(path: str | Path, obj: Any) -> Path:
     with atomic(path) as p:
         p.write_text(json.dumps(obj, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     return path
+
+# %% ../nbs/00a_core.ipynb #4a51c0d2
+def file_hash(path) -> str:
+    "The SHA-256 of a file; of a folder, that of its files' names and contents."
+    h, path = hashlib.sha256(), Path(path)
+    for f in sorted(o for o in path.rglob('*') if o.is_file()) if path.is_dir() else [path]:
+        if path.is_dir():
+            h.update(f'{f.relative_to(path).as_posix()}\0{f.stat().st_size}\0'.encode())
+        with f.open('rb') as s:
+            while b := s.read(2**20):
+                h.update(b)
+    return h.hexdigest()
+
+
+def text_hash(o) -> str:
+    "The SHA-256 of a string (as UTF-8) or of bytes; of anything else, that of its JSON."
+    if not isinstance(o, (str, bytes)):
+        o = json.dumps(o)
+    return hashlib.sha256(o.encode() if isinstance(o, str) else o).hexdigest()

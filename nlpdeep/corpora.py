@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .core import InputError, home
+from .core import InputError, file_hash, home, text_hash
 from nlpdeep.fetch import (
     ARCHIVE_ERRORS,
     Unreachable,
@@ -26,7 +26,6 @@ from nlpdeep.fetch import (
     from_package,
     members,
     online,
-    sha256_of,
     short_path,
     tell,
     unpacked,
@@ -85,7 +84,7 @@ def split_parts(
 ) -> list[str]:  # `train`, `valid` or `test` for each row
     "Deal whole groups out to the parts."
     groups = [str(g) for g in groups]
-    keys = sorted(set(groups), key=lambda g: hashlib.sha256(f'{seed}:{g}'.encode()).digest())
+    keys = sorted(set(groups), key=lambda g: text_hash(f'{seed}:{g}'))
     n, m = (max(1, round(share * len(keys))) if share else 0 for share in (test, valid))
     if n + m >= len(keys):
         raise InputError(
@@ -259,9 +258,7 @@ def _reviews(place) -> list:
             f'imdb: {short_path(place)} has no reviews in train/pos and train/neg: a folder or archive in '
             f'the layout of fastai (train, test, unsup) is needed'
         )
-    return sorted(
-        rows, key=lambda o: (('train', 'test', 'unsup').index(o[2]), hashlib.sha256(o[3].encode()).digest())
-    )
+    return sorted(rows, key=lambda o: (('train', 'test', 'unsup').index(o[2]), text_hash(o[3])))
 
 # %% ../nbs/01b_loaders.ipynb #8b5cbfc0
 def _write_rows(rows, to):
@@ -290,7 +287,7 @@ def imdb(
                 _fetch('imdb', Path(d) / 'imdb.tgz', download)
                 _write_rows(_reviews(Path(d) / 'imdb.tgz'), tmp)
 
-        f = cached(kept / f'imdb-{sha256_of(place)[:16] if place else "fastai"}.jsonl.gz', make)
+        f = cached(kept / f'imdb-{file_hash(place)[:16] if place else "fastai"}.jsonl.gz', make)
         with gzip.open(f, 'rt', encoding='utf-8') as z:
             rows = [json.loads(o) for o in z]
     return note_data('imdb', corpus_frame(*zip(*(o[:3] for o in rows)), file=[o[3] for o in rows]))

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import functools
-import numbers
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from itertools import chain, islice
 from operator import eq
 from typing import Any
 
-from .core import InputError
+from .core import InputError, check_text
 from nlpdeep.rules import (
     BOS,
     DEFAULT_RULES,
@@ -34,7 +33,7 @@ from nlpdeep.rules import (
 
 # %% auto #0
 __all__ = ['LangTables', 'can_match', 'affix_reach', 'split_affixes', 'merge_specials', 'lang_tables', 'NeedsNeighbours',
-           'BoundedCache', 'chunks_of', 'check_text', 'WordTokenizer', 'maybe_wrep', 'ruled_chunk', 'FastRules']
+           'BoundedCache', 'chunks_of', 'WordTokenizer', 'maybe_wrep', 'ruled_chunk', 'FastRules']
 
 # %% ../nbs/02b_fast_words.ipynb #b5fc8a00
 @dataclass(frozen=True)
@@ -386,28 +385,6 @@ def chunks_of(t: str) -> list[str]:
     return out
 
 # %% ../nbs/02b_fast_words.ipynb #01a17765
-def check_text(o: Any, row: str = '') -> str:
-    """A text as `str`. Numbers become their digits, as in fastai; missing values, bytes and other things
-    raise an `InputError` that names `row`.
-    """
-    text = 'the text' if row == '' else f'text {row}'
-    if isinstance(o, (bytes, bytearray)):
-        raise InputError(f"{text} is bytes: decode it first, as in text.decode('utf-8')")
-    if o is None or type(o).__name__ in ('NAType', 'NaTType') or isinstance(o, numbers.Number) and o != o:
-        raise InputError(f"{text} is missing ({o}): drop it, or put '' in its place")
-    if not isinstance(o, (str, numbers.Number)):
-        raise InputError(f'{text} is a {type(o).__name__}, not a str')
-    o = str(o)
-    try:
-        o.isascii() or o.encode()
-    except UnicodeEncodeError as e:
-        raise InputError(
-            f'{text} holds half a character (a lone surrogate, at {e.start}): it was decoded wrongly; read '
-            f'it again as utf-8'
-        ) from None
-    return o
-
-
 def _texts(items):
     "Each of `items` as `str`, checked; errors name the position."
     for i, o in enumerate(items):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
 import importlib.util
 import lzma
 import os
@@ -24,25 +23,13 @@ from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from urllib.request import HTTPRedirectHandler
 
-from .core import InputError, atomic, home
+from .core import InputError, atomic, file_hash, home
 
 # %% auto #0
-__all__ = ['ARCHIVE_ERRORS', 'sha256_of', 'short_path', 'tell', 'Unreachable', 'cached', 'members', 'unpack', 'download_file',
-           'online', 'where_to_put', 'from_wheel', 'find_local', 'unpacked', 'find_files', 'from_package']
+__all__ = ['ARCHIVE_ERRORS', 'short_path', 'tell', 'Unreachable', 'cached', 'members', 'unpack', 'download_file', 'online',
+           'where_to_put', 'from_wheel', 'find_local', 'unpacked', 'find_files', 'from_package']
 
 # %% ../nbs/01a_fetch.ipynb #49aebc02
-def sha256_of(path: str | Path) -> str:
-    "The SHA-256 of a file; of a folder, that of its files' names and contents."
-    h, path = hashlib.sha256(), Path(path)
-    for f in sorted(o for o in path.rglob('*') if o.is_file()) if path.is_dir() else [path]:
-        if path.is_dir():
-            h.update(f'{f.relative_to(path).as_posix()}\0{f.stat().st_size}\0'.encode())
-        with f.open('rb') as s:
-            while b := s.read(2**20):
-                h.update(b)
-    return h.hexdigest()
-
-
 def short_path(path: str | Path) -> str:
     "`path` as one would type it."
     path, me = str(path), str(Path.home())
@@ -93,7 +80,7 @@ def _lock(name):
 def _intact(out) -> bool:
     "Is `out` in the cache as it was written?"
     mark = out.with_name(out.name + '.sha256')
-    return out.exists() and mark.exists() and mark.read_text() == sha256_of(out)
+    return out.exists() and mark.exists() and mark.read_text() == file_hash(out)
 
 
 def _sweep(folder, name):
@@ -115,7 +102,7 @@ def cached(out: str | Path, make: Callable[[Path], None], folder: bool = False) 
         with atomic(out, folder) as tmp:
             make(tmp)
         with atomic(out.with_name(out.name + '.sha256')) as tmp:
-            tmp.write_text(sha256_of(out))
+            tmp.write_text(file_hash(out))
     return out
 
 # %% ../nbs/01a_fetch.ipynb #6c53b2f1
@@ -543,9 +530,9 @@ def _wheel(name, version, sha, path, download):
             w = stack.enter_context(_fetched(name, version, stem, download))
         if not w.is_file():
             raise InputError(f'there is no file {short_path(w)}')
-        if sha256_of(w) != sha:
+        if file_hash(w) != sha:
             raise InputError(
-                f'{short_path(w)} is not the published {name} {version} (sha256 {sha256_of(w)[:12]}…, not '
+                f'{short_path(w)} is not the published {name} {version} (sha256 {file_hash(w)[:12]}…, not '
                 f'{sha[:12]}…): delete it and get it again'
             )
         yield w
@@ -638,7 +625,7 @@ def unpacked(corpus: str, place: str | Path) -> Path:
     if place.is_dir():
         return place
     return cached(
-        home() / 'unpacked' / f'{corpus}-{sha256_of(place)[:16]}', lambda tmp: unpack(place, tmp), folder=True
+        home() / 'unpacked' / f'{corpus}-{file_hash(place)[:16]}', lambda tmp: unpack(place, tmp), folder=True
     )
 
 

@@ -6,36 +6,37 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .core import InputError, atomic, check_destination, recover, versions, write_json
+from nlpdeep.core import (
+    InputError,
+    atomic,
+    check_destination,
+    file_hash,
+    recover,
+    text_hash,
+    versions,
+    write_json,
+)
 from .numericalization import Vocab
 from .processor import TextProcessor
 
 # %% auto #0
-__all__ = ['FORMAT', 'file_sha256', 'config_checksum', 'model_files', 'save_folder', 'can_write', 'read_config', 'check_config',
-           'check_files', 'read_object', 'read_settings', 'read_weights', 'load_folder']
+__all__ = ['FORMAT', 'config_checksum', 'model_files', 'save_folder', 'can_write', 'read_config', 'check_config', 'check_files',
+           'read_object', 'read_settings', 'read_weights', 'load_folder']
 
 # %% ../nbs/09f_model_folder.ipynb #7b200c3d
 FORMAT = 1  # of the model folder; raised when an older nlpdeep could not read it
 
 
-def file_sha256(f: Path) -> str:
-    return hashlib.sha256(f.read_bytes()).hexdigest()
-
-
 def config_checksum(cfg: dict) -> str:
     "Of a config without its own checksum."
-    return hashlib.sha256(
-        json.dumps(
-            {k: v for k, v in cfg.items() if k != 'checksum'}, sort_keys=True, ensure_ascii=False
-        ).encode()
-    ).hexdigest()
+    cfg = {k: v for k, v in cfg.items() if k != 'checksum'}
+    return text_hash(json.dumps(cfg, sort_keys=True, ensure_ascii=False))
 
 
 def model_files(path: str | Path) -> set[str]:
@@ -89,7 +90,7 @@ def save_folder(
             **config,
             **({} if words else dict(words=False)),
             versions=versions(),
-            sha256={f: file_sha256(d / f) for f in made},
+            sha256={f: file_hash(d / f) for f in made},
         )
         (d / 'config.json').write_text(
             json.dumps(dict(cfg, checksum=config_checksum(cfg)), ensure_ascii=False, indent=1) + '\n',
@@ -165,7 +166,7 @@ def check_files(path: Path, cfg: dict) -> None:
             f'{path} is no whole model folder, it lacks {", ".join(missing)}: copy it again, or train anew'
         )
     for f, h in cfg['sha256'].items():
-        if file_sha256(path / f) != h:
+        if file_hash(path / f) != h:
             raise InputError(
                 f'{path / f} is cut short or was edited since it was saved: copy it again, or train anew'
             )

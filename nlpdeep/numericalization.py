@@ -5,7 +5,6 @@
 # %% ../nbs/03a_vocab.ipynb #3037f26b
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ import torch
 from fastai.text import data as fastai_data
 from fastcore.foundation import L
 
-from .core import InputError, atomic
+from .core import InputError, atomic, text_hash
 from .rules import SPECIAL_TOKENS, UNK
 
 # %% auto #0
@@ -103,7 +102,7 @@ class Vocab(Sequence):
     @property
     def hash(self) -> str:
         "64 hexadecimal digits that depend on the tokens and their order, and on nothing else."
-        return hashlib.sha256(json.dumps(self.tokens).encode()).hexdigest()
+        return text_hash(self.tokens)
 
     def encode(self, tokens: Iterable[str]) -> np.ndarray:
         "The ids (int64) of a list of tokens; a token that is not there gets the id of `xxunk`."

@@ -23,7 +23,7 @@ from torch import nn
 
 from .awd_lstm import language_model, load_weights, named_weights
 from .checkpoint import Checkpoint
-from .core import InputError, device, device_report, set_seed, write_json
+from .core import InputError, device, device_report, set_seed, text_hash, write_json
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, lm_loaders, perplexity
 from .lm_dataloader import TokenArray
 from .losses import LazyLogits, linear_cross_entropy
@@ -349,17 +349,15 @@ def pretrain_texts(
         f'{n:,} tokens in {len(docs):,} documents, {len(words):,} {"pieces" if words.pieces else "words"}, '
         f'{way}'
     )
-    mark = hashlib.sha256(
-        json.dumps(
-            [
-                dataclasses.asdict(cfg),
-                words.vocab.tokens,
-                n,
-                int(sum(int(o.sum()) for o in docs)),
-                base and _hash(base.weights),
-            ]
-        ).encode()
-    ).hexdigest()[:10]
+    mark = text_hash(
+        [
+            dataclasses.asdict(cfg),
+            words.vocab.tokens,
+            n,
+            int(sum(int(o.sum()) for o in docs)),
+            base and _hash(base.weights),
+        ]
+    )[:10]
     Path(out).mkdir(parents=True, exist_ok=True)
     model, h = pretrain(
         docs,

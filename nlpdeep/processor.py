@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .core import versions
+from .core import text_hash, versions
 from .fast_words import WordTokenizer
 from .numericalization import FAKE, Vocab
 from .rules import SPECIAL_TOKENS
@@ -116,7 +114,7 @@ class TextProcessor:
         differs in any way here has another hash.
         """
         h, by = (
-            hashlib.sha256(json.dumps(self.tokenize(_PROBE)).encode()).hexdigest(),
+            text_hash(self.tokenize(_PROBE)),
             'sentencepiece' if self.pieces else 'spacy',
         )
         return {

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from .core import _package
+from .core import _package, text_hash
 
 # %% auto #0
 __all__ = ['code_hash', 'code_used', 'made_from', 'commit', 'data_hash', 'note_data', 'used_data']
@@ -57,7 +57,7 @@ class _NoDocs(ast.NodeTransformer):
 def code_hash(*sources: str) -> str:
     "A hash of what Python code does: comments, docstrings and layout do not count."
     trees = [_dump(_NoDocs().visit(ast.parse(s))) for s in sources]
-    return hashlib.sha256('\n'.join(trees).encode()).hexdigest()[:16]
+    return text_hash('\n'.join(trees))[:16]
 
 # %% ../nbs/00e_provenance.ipynb #9b3d5e09
 def _targets(node) -> list[str]:
@@ -167,7 +167,7 @@ def code_used(script: Path) -> dict[tuple[str, str], str]:
 
 
 def _hash(pieces: dict) -> str:
-    return hashlib.sha256(repr(sorted(pieces.items())).encode()).hexdigest()[:16]
+    return text_hash(repr(sorted(pieces.items())))[:16]
 
 
 def made_from(script: Path) -> dict[str, str]:

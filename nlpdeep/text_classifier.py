@@ -10,7 +10,6 @@ import dataclasses
 import html
 import numbers
 import os
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from threadpoolctl import threadpool_limits
 
 from .awd_lstm import language_model
-from .core import InputError, device, set_seed
+from .core import InputError, device, own_randomness, set_seed
 from .generation import generate
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, unigram_perplexity
 from .model_folder import load_folder, read_settings, save_folder
@@ -46,8 +45,8 @@ from nlpdeep.texts import (
 from .ulmfit import Classifier, class_probs, fit_classifier, fit_temperature
 
 # %% auto #0
-__all__ = ['ASK_UP_TO', 'own_random_state', 'temper', 'class_weights', 'ULMFiTModel', 'read_texts', 'ProbeModel', 'CausalModel',
-           'TextClassifier', 'indicators', 'Explanation', 'word_spans', 'ensemble']
+__all__ = ['ASK_UP_TO', 'temper', 'class_weights', 'ULMFiTModel', 'read_texts', 'ProbeModel', 'CausalModel', 'TextClassifier',
+           'indicators', 'Explanation', 'word_spans', 'ensemble']
 
 # %% ../nbs/10a_text_classifier.ipynb #9b71e001
 _SHARED = ('lang', 'backwards')  # settings that say how to read, not how to train
@@ -74,19 +73,6 @@ def _one_thread_after_fork() -> None:
     if _forked:
         torch.set_num_threads(1)
         _forked = False
-
-
-@contextlib.contextmanager
-def own_random_state() -> Iterator[None]:
-    "Whatever draws numbers in this block, the caller's random states are as they were after it."
-    python, numpy_ = random.getstate(), np.random.get_state()
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy_)
 
 
 def temper(probs: np.ndarray, temperature: float, several: bool = False) -> np.ndarray:
@@ -728,7 +714,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         def stage(name):
             return _stage(name, log, state['seconds'])
 
-        with own_random_state():
+        with own_randomness():
             state.update(self._fit(texts, labels, valid, unsup, log, stage))
         for k in [k for k in vars(self) if k in _RESULTS]:
             delattr(self, k)  # what an earlier fit has left

@@ -9,7 +9,6 @@ import contextlib
 import csv
 import io
 import json
-import numbers
 import re
 import unicodedata
 import warnings
@@ -17,13 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .core import InputError
+from .core import InputError, is_missing
 from .corpora import corpus_frame, split_parts
 from .fetch import short_path, tell
 
 # %% auto #0
-__all__ = ['MAX_CHARS', 'subsample', 'decode_utf8', 'own_texts', 'own_documents', 'name_rows', 'is_missing', 'text_column',
-           'check_texts', 'normalize_text', 'pair_up', 'own_label', 'as_frame', 'check_labels', 'calibration_error',
+__all__ = ['MAX_CHARS', 'subsample', 'decode_utf8', 'own_texts', 'own_documents', 'name_rows', 'text_column', 'check_texts',
+           'normalize_text', 'pair_up', 'own_label', 'as_frame', 'check_labels', 'calibration_error',
            'evaluate_classes']
 
 # %% ../nbs/01c_texts.ipynb #16c8440a
@@ -370,15 +369,6 @@ MAX_CHARS = 1_000_000  # a longer text is a mistake more often than a text
 def name_rows(bad: Sequence, where: str = '') -> str:
     "The first few of `bad`, readable."
     return ', '.join(str(o) for o in bad[:5]) + (f' and {len(bad) - 5} more' if len(bad) > 5 else '') + where
-
-
-def is_missing(o: Any) -> bool:
-    "None, NaN, or what pandas writes for a missing value."
-    return (
-        o is None
-        or (isinstance(o, numbers.Real) and bool(o != o))
-        or type(o).__name__ in ('NAType', 'NaTType')
-    )
 
 
 def text_column(texts: Any, column: str = 'text') -> Any:

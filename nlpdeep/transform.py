@@ -13,7 +13,8 @@ from typing import Any
 
 from fastai.text import core as fastai_core
 
-from .fast_words import WordTokenizer, check_text
+from .core import check_text
+from .fast_words import WordTokenizer
 from .rules import DEFAULT_RULES
 from .tokenization import RulesTokenizer, _defaults, tokenize_df, tokenize_folder
 

@@ -389,3 +389,63 @@ def test_a_folder_that_cannot_be_exchanged(tmp_path, monkeypatch):
         with atomic(d, folder=True) as p:
             (p / name).write_text(name)
     assert os.listdir(d) == ['b'] and os.listdir(tmp_path) == ['m']
+
+
+def test_hashes_that_are_stored_never_change(tmp_path):
+    """One of each that lies in model folders, checkpoints, caches and records: as they came out before
+    `file_hash` and `text_hash` made them all.
+    """
+    import hashlib
+
+    from nlpdeep.causal_classifier import _probe
+    from nlpdeep.classroom import _sources
+    from nlpdeep.core import file_hash, text_hash
+    from nlpdeep.corpora import split_parts
+    from nlpdeep.model_folder import config_checksum
+    from nlpdeep.numericalization import Vocab
+    from nlpdeep.provenance import _hash, code_hash
+
+    class Bytes:  # a tokenizer, as far as `_probe` asks
+        bos_token_id = eos_token_id = None
+
+        def get_vocab(self):
+            return {}
+
+        def __call__(self, text, **kw):
+            return dict(input_ids=list(text.encode()))
+
+    (tmp_path / 'b').mkdir()
+    (tmp_path / 'a.txt').write_bytes(b'abc')
+    (tmp_path / 'b' / 'c.txt').write_bytes('né'.encode())
+    notebook = dict(cells=[dict(cell_type='code', source=['né = 1'])])
+    found = dict(
+        file=file_hash(tmp_path / 'a.txt'),
+        folder=file_hash(str(tmp_path)),
+        text=text_hash('né'),
+        data=text_hash(['né', 1, None]),
+        vocab=Vocab(['xxunk', 'xxpad', 'né']).hash,
+        config=config_checksum(dict(b='né', a=[1], checksum='x')),
+        code=code_hash('x = 1', 'y = 2'),
+        pieces=_hash({('a.py', 'f'): 'x'}),
+        notebook=_sources(json.dumps(notebook).encode()),
+        tokens=_probe(Bytes()),
+    )
+    assert {k: v[:16] for k, v in found.items()} == dict(
+        file=hashlib.sha256(b'abc').hexdigest()[:16],
+        folder='c6f448889172c2db',
+        text=hashlib.sha256(b'n\xc3\xa9').hexdigest()[:16],
+        data=hashlib.sha256(b'["n\\u00e9", 1, null]').hexdigest()[:16],
+        vocab='e04b5a8682ed2d6b',
+        config='685caccbafd66108',
+        code='a021d9578eed3d8d',
+        pieces='f712a68fb998bb64',
+        notebook='560ea59af9346c77',
+        tokens='0acc648202a8f921',
+    )
+    assert {k: len(v) for k, v in found.items()} == {k: 16 if k in ('code', 'pieces') else 64 for k in found}
+    shipped = _package() / 'pretrained' / 'en-forwards'  # a model folder that was saved long ago
+    cfg = json.loads((shipped / 'config.json').read_text(encoding='utf-8'))
+    assert config_checksum(cfg) == cfg['checksum']
+    assert {f: file_hash(shipped / f) for f in cfg['sha256']} == cfg['sha256']
+    dealt = split_parts('abcdefghij')
+    assert ''.join(p[1] for p in dealt) == 'rrarrerrre'  # train, valid and test by their second letters

@@ -32,7 +32,7 @@ from nlpdeep import corpora as corpora_mod
 from nlpdeep import fetch as fetch_mod
 from nlpdeep import texts as texts_mod
 from nlpdeep.baselines import majority_baseline, tfidf_baseline
-from nlpdeep.core import InputError
+from nlpdeep.core import InputError, file_hash
 from nlpdeep.corpora import (
     _ONES,
     _TENS,
@@ -47,7 +47,7 @@ from nlpdeep.corpora import (
     split_parts,
     wikitext2,
 )
-from nlpdeep.fetch import _open, _pip_settings, from_wheel, members, sha256_of, unpack
+from nlpdeep.fetch import _open, _pip_settings, from_wheel, members, unpack
 from nlpdeep.texts import as_frame, own_documents, own_texts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -156,11 +156,11 @@ def make_wheel(folder, files=None, name='toy_text-1.0'):
 def serve(server, whl):
     "Put a wheel on the server's index; sets pip's address."
     server.files['/simple/toy-text/'] = (
-        f'<a href="/files/{whl.name}#sha256={sha256_of(whl)}">{whl.name}</a>'.encode()
+        f'<a href="/files/{whl.name}#sha256={file_hash(whl)}">{whl.name}</a>'.encode()
     )
     server.files[f'/files/{whl.name}'] = whl.read_bytes()
     os.environ['PIP_INDEX_URL'] = f'{server.url}/simple'  # the fixture `away` puts it back
-    return 'toy-text', '1.0', 'toy_text/words.txt', sha256_of(whl)
+    return 'toy-text', '1.0', 'toy_text/words.txt', file_hash(whl)
 
 
 def left_in(cache):
@@ -571,7 +571,7 @@ def test_wrong_hash(away, server):
 
 def test_wheel_in_place(away, monkeypatch):
     whl = make_wheel(away / 'data')
-    sha = sha256_of(whl)
+    sha = file_hash(whl)
     monkeypatch.setenv('NLPDEEP_DATA', str(away / 'data'))
     assert from_wheel('toy-text', '1.0', 'toy_text/words.txt', sha).read_text() == 'just a few words'
     monkeypatch.delenv('NLPDEEP_DATA')
@@ -580,7 +580,7 @@ def test_wheel_in_place(away, monkeypatch):
         make_wheel(away / 'data'),
         (away / 'cache' / 'wheels').mkdir(parents=True) or away / 'cache' / 'wheels',
     )
-    sha = sha256_of(next((away / 'cache' / 'wheels').glob('*.whl')))
+    sha = file_hash(next((away / 'cache' / 'wheels').glob('*.whl')))
     assert from_wheel('toy-text', '1.0', 'toy_text/words.txt', sha).read_text() == 'just a few words'
     whl.write_bytes(whl.read_bytes()[:-10])
     with pytest.raises(InputError, match='toy_text-1.0.*not the published'):
@@ -592,9 +592,9 @@ def test_wheel_in_place(away, monkeypatch):
 def test_missing_member(away):
     whl = make_wheel(away)
     with pytest.raises(InputError, match="no member 'toy_text/nothing.txt'"):
-        from_wheel('toy-text', '1.0', 'toy_text/nothing.txt', sha256_of(whl), path=whl)
+        from_wheel('toy-text', '1.0', 'toy_text/nothing.txt', file_hash(whl), path=whl)
     with pytest.raises(InputError, match='no wheel holds'):
-        from_wheel('toy-text', '1.0', '../x', sha256_of(whl), path=whl)
+        from_wheel('toy-text', '1.0', '../x', file_hash(whl), path=whl)
     assert not left_in(away / 'cache')
 
 
@@ -707,7 +707,7 @@ def test_pip_settings(away, monkeypatch):
 def test_find_links_and_file_index(away, monkeypatch):
     monkeypatch.setattr(fetch_mod.importlib.util, 'find_spec', lambda name: None)
     whl = make_wheel(away / 'flat')
-    toy = ('toy-text', '1.0', 'toy_text/words.txt', sha256_of(whl))
+    toy = ('toy-text', '1.0', 'toy_text/words.txt', file_hash(whl))
     monkeypatch.setenv('PIP_FIND_LINKS', str(away / 'flat'))
     assert from_wheel(*toy).exists()
     shutil.rmtree(away / 'cache')
@@ -926,7 +926,7 @@ def test_really_full_disk(away):
             unpack(away / 'x.tgz', away / 'cache' / 'out')
         whl = make_wheel(away / 'w', {'toy_text/words.txt': os.urandom(300_000)})
         with pytest.raises(InputError, match='full|free some space'):
-            from_wheel('toy-text', '1.0', 'toy_text/words.txt', sha256_of(whl), path=whl)
+            from_wheel('toy-text', '1.0', 'toy_text/words.txt', file_hash(whl), path=whl)
         assert not left_in(away / 'cache')
 
 
@@ -943,7 +943,7 @@ def test_disk_full_while_downloading(away, server, monkeypatch, way):
 
 def test_read_only_cache(away, monkeypatch):
     whl = make_wheel(away / 'w')
-    toy = ('toy-text', '1.0', 'toy_text/words.txt', sha256_of(whl))
+    toy = ('toy-text', '1.0', 'toy_text/words.txt', file_hash(whl))
     from_wheel(*toy, path=whl)
     with mounted(away / 'ro', 'ro'):
         monkeypatch.setenv('NLPDEEP_HOME', str(away / 'ro'))

@@ -224,6 +224,11 @@ def test_a_fit_leaves_the_callers_randomness(tok):
     with own_randomness(5), own_randomness(6):
         random.random()
     assert random.getstate() == state[0]
+    with pytest.raises(ZeroDivisionError), own_randomness():  # without a seed: from where they stand
+        assert random.getstate() == state[0] and torch.equal(torch.get_rng_state(), state[2])
+        random.random(), np.random.rand(), torch.rand(1), 1 / 0
+    assert random.getstate() == state[0] and np.random.get_state()[1].tolist() == state[1]
+    assert torch.equal(torch.get_rng_state(), state[2])
 
 
 def test_a_state_read_in_inference_mode_can_be_trained_on():

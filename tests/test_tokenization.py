@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from nlpdeep.core import InputError
+from nlpdeep.core import InputError, check_text
 from nlpdeep.doctor import guard_torchvision
 from nlpdeep.fast_words import _ascii_ws, _re_letters
 
@@ -29,7 +29,6 @@ from nlpdeep.corpora import imdb, movie_snippets, wikitext2
 from nlpdeep.fast_words import (
     BoundedCache,
     WordTokenizer,
-    check_text,
     chunks_of,
     lang_tables,
     merge_specials,

@@ -567,7 +567,8 @@ def test_a_damaged_checkpoint_is_refused(judge, tmp_path, name, change, match):
 
 def test_weights_of_another_vocabulary_are_refused(judge, tmp_path):
     "Files of two models that are whole, but do not belong together."
-    from nlpdeep.model_folder import config_checksum, file_sha256
+    from nlpdeep.core import file_hash
+    from nlpdeep.model_folder import config_checksum
 
     d = judge.save(tmp_path / 'm')
     v = json.loads((d / 'vocab.json').read_text())
@@ -575,7 +576,7 @@ def test_weights_of_another_vocabulary_are_refused(judge, tmp_path):
 
     Vocab(v['tokens'] + ['another']).save(d / 'vocab.json')
     cfg = json.loads((d / 'config.json').read_text())
-    cfg['sha256']['vocab.json'] = file_sha256(d / 'vocab.json')
+    cfg['sha256']['vocab.json'] = file_hash(d / 'vocab.json')
     (d / 'config.json').write_text(json.dumps(dict(cfg, checksum=config_checksum(cfg))))
     with pytest.raises(InputError, match='do not fit'):
         TextClassifier.load(d)

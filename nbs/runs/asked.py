@@ -16,7 +16,6 @@ C). The features are kept in nlpdeep's cache, under a name that depends on the t
 """
 
 import functools
-import hashlib
 import time
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from nlpdeep.texts import subsample
-from nlpdeep.core import home, precision
+from nlpdeep.core import home, precision, text_hash
 from nlpdeep.runs import Plan, Row, run_script
 from nlpdeep.corpora import movie_snippets
 from nlpdeep.causal_models import load_pretrained, start_token
@@ -81,7 +80,7 @@ def features(df):
     """What `read` makes of every labelled snippet, from the cache if it was read before: asked, end, lean;
     and the minutes that took.
     """
-    key = hashlib.sha256('\n'.join([QUESTION, precision(), *df.text]).encode()).hexdigest()[:12]
+    key = text_hash('\n'.join([QUESTION, precision(), *df.text]))[:12]
     file = home() / 'asked' / f'{key}.npz'
     if not file.exists():
         begin, lm = time.process_time(), load_pretrained('smollm2')

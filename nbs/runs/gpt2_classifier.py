@@ -12,7 +12,6 @@ after). Memory is the peak of the process so far.
 import copy
 import dataclasses
 import functools
-import hashlib
 import json
 import random
 import resource
@@ -33,7 +32,7 @@ from nlpdeep.causal_classifier import (
 )
 from nlpdeep.causal_models import CausalLM, load_pretrained, save_pretrained
 from nlpdeep.causal_training import matmul_precision
-from nlpdeep.core import home, set_seed
+from nlpdeep.core import home, set_seed, text_hash
 from nlpdeep.corpora import movie_snippets
 from nlpdeep.language_model import ProgressLog
 from nlpdeep.records import record
@@ -71,10 +70,10 @@ def tuned(name, texts, valid, again=False) -> CausalLM:
     cfg = CausalClassifierConfig(**(BASE | LM))
     lm = load_pretrained(name)
     key = json.dumps(
-        [lm.name, dataclasses.asdict(cfg), len(texts), hashlib.sha256('\n'.join(texts).encode()).hexdigest()],
+        [lm.name, dataclasses.asdict(cfg), len(texts), text_hash('\n'.join(texts))],
         sort_keys=True,
     )
-    place = home() / 'models' / f'movie-snippets-{hashlib.sha256(key.encode()).hexdigest()[:12]}'
+    place = home() / 'models' / f'movie-snippets-{text_hash(key)[:12]}'
     if place.is_dir() and not again:
         return load_pretrained(place)._replace(name=lm.name)
     plain = dataclasses.replace(cfg, ask='', long='cut')

@@ -12,7 +12,6 @@ scores other reviews: files `pos/*.txt` and `neg/*.txt` in FOLDER, by the same m
 labels and every seed of the plan. Nothing of them is learned from, and nothing is recorded."""
 
 import argparse
-import hashlib
 import statistics
 import sys
 from pathlib import Path
@@ -23,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from nlpdeep.baselines import tfidf_baseline
-from nlpdeep.core import home, precision
+from nlpdeep.core import home, precision, text_hash
 from nlpdeep.corpora import imdb
 from nlpdeep.reader_features import ReaderFeatures
 from nlpdeep.runs import Plan, planned, run_script
@@ -60,11 +59,11 @@ def parts(seed, labels):
 def features(method, texts):
     "Features of the texts, (texts, size), in half precision on the disk, each read once in its life."
     settings = METHODS[method]
-    name = hashlib.sha256(f'{settings} {precision()}'.encode()).hexdigest()[:12]
+    name = text_hash(f'{settings} {precision()}')[:12]
     folder = home() / 'imdb_features' / f'{method}-{name}'
     folder.mkdir(parents=True, exist_ok=True)
     texts = list(texts)
-    place = {t: folder / f'{hashlib.sha256(t.encode()).hexdigest()[:24]}.npy' for t in texts}
+    place = {t: folder / f'{text_hash(t)[:24]}.npy' for t in texts}
     new = [t for t in dict.fromkeys(texts) if not place[t].exists()]
     reader = ReaderFeatures(**settings).fit(new) if new else None
     new.sort(key=len)
