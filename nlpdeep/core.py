@@ -37,7 +37,7 @@ class InputError(ValueError):
     """
 
 # %% ../nbs/00a_core.ipynb #4a51c0e2
-def is_missing(o) -> bool:
+def is_missing(o: object) -> bool:
     "None, NaN, or what pandas writes for a missing value."
     return (
         o is None
@@ -57,7 +57,7 @@ def check_characters(text: str, name: str = 'the text') -> None:
         ) from None
 
 
-def check_text(o, row='') -> str:
+def check_text(o: object, row: str | int = '') -> str:
     """A text as `str`. Numbers become their digits, as in fastai; missing values, bytes and other things
     raise an `InputError` that names `row`.
     """
@@ -630,7 +630,7 @@ def write_json(path: str | Path, obj: Any) -> Path:
     return path
 
 # %% ../nbs/00a_core.ipynb #4a51c0d2
-def file_hash(path) -> str:
+def file_hash(path: str | Path) -> str:
     "The SHA-256 of a file; of a folder, that of its files' names and contents."
     h, path = hashlib.sha256(), Path(path)
     for f in sorted(o for o in path.rglob('*') if o.is_file()) if path.is_dir() else [path]:
@@ -642,7 +642,7 @@ def file_hash(path) -> str:
     return h.hexdigest()
 
 
-def text_hash(o) -> str:
+def text_hash(o: object) -> str:
     "The SHA-256 of a string (as UTF-8) or of bytes; of anything else, that of its JSON."
     if not isinstance(o, (str, bytes)):
         o = json.dumps(o)

@@ -93,7 +93,9 @@ def _html(o) -> str:
 
 def _plain(html) -> str:
     html = re.sub(r'(?s)<style.*?</style>', '', html)
-    return re.sub(r'\s+', ' ', re.sub(r'<[^>]+>', ' ', html)).strip()
+    text = re.sub(r'\s+', ' ', re.sub(r'<[^>]+>', ' ', html)).strip()
+    # a record that the notebook makes itself is of this machine and this day
+    return re.sub(r'(recorded in toy\.json) .*?(?= · mean|$)', r'\1', text)
 
 
 def saved(cell) -> str:
