@@ -49,7 +49,8 @@ def causal_perplexity(
     precision: str = 'fp32',  # or bf16: faster where the machine has it, a little rounder
 ) -> dict:  # `per_token`, `per_word`, `per_byte`, `bits_per_byte`, and how many `tokens`, `words`, `bytes`
     """How unsure a model is of `texts`: one total of nats, shared out over tokens, words (split at white
-    space) and bytes.
+    space) and bytes. Each text is read on its own in windows of `ctx`, since a transformer keeps no state
+    between them; `language_model.perplexity` reads one stream, and the two share no step but the last `exp`.
     """
     texts = [texts] if isinstance(texts, str) else list(texts)
     ctx = min(1024 if ctx is None else ctx, context_length(model))
