@@ -145,7 +145,10 @@ def run_ulmfit(df, cfg, say=None, data: str = 'your texts', n_sentences: int = 3
 
 # %% ../nbs/14a_commands.ipynb #2b16f8e3
 def _at_home(*paths):
-    "Each path with `~` as the home folder: a shell leaves it as it is in `--out=~/model`."
+    """Each path with `~` as the home folder: a shell leaves it as it is in `--out=~/model`. The library does
+    so too where it opens a model or a table, but not in all that a command writes: `core.atomic` takes names
+    as they are.
+    """
     return [None if p is None else type(p)(os.path.expanduser(p)) for p in paths]
 
 

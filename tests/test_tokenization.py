@@ -16,10 +16,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nlpdeep.core import InputError, check_text
-from nlpdeep.doctor import guard_torchvision
 from nlpdeep.fast_words import _ascii_ws, _re_letters
 
-guard_torchvision()
 from fastai.text import core as fc
 
 from nlpdeep import fast_words as fast_words_mod

@@ -21,7 +21,6 @@ from torch import nn
 from nlpdeep.benchmarks import bench_train
 from nlpdeep.checkpoint import Checkpoint, load_state, save_state
 from nlpdeep.core import InputError, set_seed
-from nlpdeep.doctor import guard_torchvision
 from nlpdeep.losses import linear_cross_entropy
 from nlpdeep.precision import LinearCrossEntropyLoss
 from nlpdeep.schedules import (
@@ -34,7 +33,6 @@ from nlpdeep.schedules import (
 )
 from nlpdeep.training import ProgressLines, RNNRegularizer, classifier_learner, lm_learner
 
-guard_torchvision()
 from fastai.basics import (
     Callback,
     CancelBatchException,

@@ -14,11 +14,8 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from nlpdeep.doctor import guard_torchvision
 from nlpdeep.records import bench
-
-guard_torchvision()
-from fastai.text import data as fastai_data
+from fastai.text import data as fastai_data  # after nlpdeep, which sets a broken torchvision aside
 
 from nlpdeep.corpora import movie_snippets, speeches
 from nlpdeep.lm_dataloader import LMDataLoader, SortedDataLoader

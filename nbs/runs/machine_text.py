@@ -14,10 +14,6 @@ import functools
 
 import numpy as np
 import torch
-
-from nlpdeep.doctor import guard_torchvision
-
-guard_torchvision()
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
