@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -40,7 +40,7 @@ __all__ = ['causal_perplexity', 'TransformersTokenizer', 'DropOutput', 'matmul_p
 def causal_perplexity(
     model: nn.Module,
     tokenizer: Any,
-    texts: str | Sequence[str],  # a text, or a list of texts, each read on its own
+    texts: str | Collection[str],  # a text, or a list of texts, each read on its own
     ctx: int | None = None,  # tokens seen at once (default: what the model can, at most 1,024)
     stride: int
     # how far the window moves on (default: `ctx`, no overlap); smaller: more context for each token, more

@@ -386,7 +386,7 @@ def chunks_of(t: str) -> list[str]:
     return out
 
 # %% ../nbs/02b_fast_words.ipynb #01a17765
-def check_text(o: Any, row: str = '') -> str:
+def check_text(o: Any, row: Any = '') -> str:
     """A text as `str`. Numbers become their digits, as in fastai; missing values, bytes and other things
     raise an `InputError` that names `row`.
     """
