@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from .core import InputError
@@ -16,7 +16,9 @@ from .core import InputError
 __all__ = ['majority_baseline', 'tfidf_baseline', 'accuracy_interval', 'baseline_accuracies']
 
 # %% ../nbs/01d_baselines.ipynb #ce5ae470
-def majority_baseline(train_texts: Sequence[str], train_labels: Sequence, texts: Sequence[str]) -> list[str]:
+def majority_baseline(
+    train_texts: Collection[str], train_labels: Collection, texts: Collection[str]
+) -> list[str]:
     "The most frequent training label (the first by name where several are) for each of `texts`."
     count = Counter(train_labels)
     if not count:
@@ -26,7 +28,7 @@ def majority_baseline(train_texts: Sequence[str], train_labels: Sequence, texts:
 
 # %% ../nbs/01d_baselines.ipynb #feaa5c24
 def tfidf_baseline(
-    train_texts: Sequence[str], train_labels: Sequence, texts: Sequence[str], probs: bool = False
+    train_texts: Collection[str], train_labels: Collection, texts: Collection[str], probs: bool = False
 ) -> Any:
     """TF-IDF of words and pairs of words, logarithmic counts, and logistic regression (C=10; above two labels
     one against the rest): a list with a label for each of `texts`; with `probs` an array of probabilities,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -52,7 +52,7 @@ def _bench_corpus():
         return list(df.groupby('film').text.agg(' '.join))
 
 
-def bench_tokenize(rounds: int = 5, texts: Sequence[str] | None = None) -> list[dict]:
+def bench_tokenize(rounds: int = 5, texts: Collection[str] | None = None) -> list[dict]:
     """Rows of `records.bench`, ours beside fastai's on `texts`: `tokenize cold` (everything built anew,
     nothing
     remembered) and `tokenize warm`.

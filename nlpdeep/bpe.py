@@ -12,7 +12,7 @@ import re
 import sys
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, groupby
 from pathlib import Path
 
@@ -161,7 +161,7 @@ class BPETokenizer:
     def encode(self, text: str) -> list[int]:
         return [self.vocab[t] for t in self.tokenize(text)]
 
-    def decode(self, ids: Sequence) -> str:
+    def decode(self, ids: Collection) -> str:
         "The text of `ids`; bytes that are no valid UTF-8 become `�`."
         unknown = [i for i in ids if int(i) not in self.ids]
         if unknown:

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def pad_id(model: nn.Module) -> int:
 
 def encode_texts(
     lm: CausalLM,
-    texts: Sequence[str],
+    texts: Collection[str],
     cfg: CausalClassifierConfig = CausalClassifierConfig(),
 ) -> list[np.ndarray]:  # ids of each text: the token that begins a document, the text, the question
     "Texts to ids, checked. The tokenizer needs no padding token."
@@ -447,7 +447,9 @@ class _NoValidation(Callback):
         raise CancelValidException()
 
 
-def text_loader(ids: Sequence, y: Iterable[int], bs: int, pad: int, train: bool = False) -> SortedDataLoader:
+def text_loader(
+    ids: Collection, y: Iterable[int], bs: int, pad: int, train: bool = False
+) -> SortedDataLoader:
     "Batches of texts of like length, filled up behind with `pad`; shuffled for training, else longest first."
     return SortedDataLoader(list(zip(ids, map(int, y))), bs=bs, shuffle=train, pad_idx=pad, pad='end')
 
@@ -502,8 +504,8 @@ def fit_causal_classifier(
 # %% ../nbs/12a_causal_classifier.ipynb #fa961123
 def finetune_causal_lm(
     lm: CausalLM,
-    train_ids: Sequence,
-    valid_ids: Sequence,  # texts as arrays of ids, each beginning with the start token
+    train_ids: Collection,
+    valid_ids: Collection,  # texts as arrays of ids, each beginning with the start token
     cfg: CausalClassifierConfig,
     log: ProgressLog | None = None,
     precision: str | None = None,
@@ -565,7 +567,7 @@ def finetune_causal_lm(
 # %% ../nbs/12a_causal_classifier.ipynb #af2c1b6d
 @torch.no_grad()
 def causal_class_probs(
-    model: LastToken, ids: Sequence, bs: int = 64, precision: str | None = None, remember: bool = False
+    model: LastToken, ids: Collection, bs: int = 64, precision: str | None = None, remember: bool = False
 ) -> np.ndarray:
     """Probabilities (texts, classes), in the order of `ids`; texts of like length are read together.
     `remember`: keep what the frozen layers say of them.
@@ -611,7 +613,7 @@ class CausalClassifier:
         _check_groups(self.lm.model, self.cfg.free, self.cfg.groups)
 
     def fit(
-        self, texts: Any, labels: Sequence | None = None, valid: Any = None, unsup: Sequence[str] = ()
+        self, texts: Any, labels: Collection | None = None, valid: Any = None, unsup: Collection[str] = ()
     ) -> CausalClassifier:
         """Learn from lists, or from a DataFrame (text, label and, if you like, part). `valid`: (texts,
         labels), else drawn. `unsup`: texts alone, for the language model.
@@ -646,17 +648,17 @@ class CausalClassifier:
         self.model.memo = None
         return self
 
-    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+    def predict_proba(self, texts: Collection[str]) -> np.ndarray:
         "Probabilities (texts, classes), classes in the order of `self.classes`."
         if self.model is None:
             raise InputError('this classifier has learned nothing yet: call fit, or CausalClassifier.load')
         return causal_class_probs(self.model, encode_texts(self.lm, texts, self.cfg))
 
-    def predict(self, texts: Sequence[str]) -> list[str]:
+    def predict(self, texts: Collection[str]) -> list[str]:
         "The likeliest class of each text."
         return [self.classes[k] for k in self.predict_proba(texts).argmax(1)]
 
-    def evaluate(self, texts: Sequence[str], labels: Sequence) -> dict:
+    def evaluate(self, texts: Collection[str], labels: Collection) -> dict:
         "What `evaluate_classes` says of labelled texts: accuracy, f1, confusion, per_class, probs and more."
         texts, labels = zip(*pair_up(texts, labels, 'labelled'))
         return evaluate_classes(labels, self.predict_proba(texts), self.classes)

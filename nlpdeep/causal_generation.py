@@ -5,7 +5,7 @@
 # %% ../nbs/11c_causal_generation.ipynb #bfb7a041
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ __all__ = ['encode_prompts', 'write_tokens', 'generate_causal']
 
 # %% ../nbs/11c_causal_generation.ipynb #98eb072b
 def encode_prompts(
-    tokenizer: Any, prompts: Sequence[str], ctx: int = 2**20, max_new: int = 0, vocab_sz: int | None = None
+    tokenizer: Any, prompts: Collection[str], ctx: int = 2**20, max_new: int = 0, vocab_sz: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Texts -> ids and mask (bs, longest), padded in front. Refuses empty prompts and what does not fit into
     `ctx` with `max_new` more.
@@ -131,7 +131,7 @@ def _beam_search(model, ids, max_new, beams, repetition, end, cache):
 def generate_causal(
     model: torch.nn.Module,
     tokenizer: Any,
-    prompts: str | Sequence[str],  # a text, or a list of texts, which are continued at once
+    prompts: str | Collection[str],  # a text, or a list of texts, which are continued at once
     max_new: int = 20,  # most tokens to write
     temperature: float = 0.0,  # 0: greedy (or beams); above 0: draw, at this temperature
     top_k: int = 0,  # draw among the k best only (0: all)

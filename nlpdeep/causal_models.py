@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from collections import namedtuple
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -272,7 +272,7 @@ def context_length(model: nn.Module) -> int:
 CausalLM = namedtuple('CausalLM', 'model tokenizer name')
 
 
-def tiny_tokenizer(texts: Sequence[str], vocab_sz: int = 320) -> Any:
+def tiny_tokenizer(texts: Collection[str], vocab_sz: int = 320) -> Any:
     "A byte-level BPE tokenizer like GPT-2's, trained on `texts`; `<|endoftext|>` begins, ends and pads."
     tokenizers, PreTrainedTokenizerFast = extra('tokenizers'), extra('transformers').PreTrainedTokenizerFast
     decoders, models, pre_tokenizers, trainers = (
@@ -316,7 +316,7 @@ def start_token(tokenizer: Any) -> int:
 
 # %% ../nbs/11a_causal_models.ipynb #c1c44c5b
 def train_tiny(
-    texts: Sequence[str] | None = None,  # what to read (default: the training part of Human Numbers)
+    texts: Collection[str] | None = None,  # what to read (default: the training part of Human Numbers)
     steps: int = 300,
     vocab_sz: int = 320,  # of its own tokenizer
     emb_sz: int = 64,
@@ -633,6 +633,6 @@ def gpt2_tokenizer() -> Any:
     )
 
 
-def token_counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+def token_counts(tokenizer: Any, texts: Collection[str]) -> list[int]:
     "Tokens of each text, nothing added."
     return [len(token_ids(tokenizer, t, f'text {i}')) for i, t in enumerate(texts)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -40,7 +40,7 @@ __all__ = ['causal_perplexity', 'TransformersTokenizer', 'DropOutput', 'matmul_p
 def causal_perplexity(
     model: nn.Module,
     tokenizer: Any,
-    texts: str | Sequence[str],  # a text, or a list of texts, each read on its own
+    texts: str | Collection[str],  # a text, or a list of texts, each read on its own
     ctx: int | None = None,  # tokens seen at once (default: what the model can, at most 1,024)
     stride: int
     # how far the window moves on (default: `ctx`, no overlap); smaller: more context for each token, more
@@ -51,7 +51,8 @@ def causal_perplexity(
     precision: str = 'fp32',  # or bf16: faster where the machine has it, a little rounder
 ) -> dict:  # `per_token`, `per_word`, `per_byte`, `bits_per_byte`, and how many `tokens`, `words`, `bytes`
     """How unsure a model is of `texts`: one total of nats, shared out over tokens, words (split at white
-    space) and bytes.
+    space) and bytes. Each text is read on its own in windows of `ctx`, since a transformer keeps no state
+    between them; `language_model.perplexity` reads one stream, and the two share no step but the last `exp`.
     """
     texts = [texts] if isinstance(texts, str) else list(texts)
     ctx = min(1024 if ctx is None else ctx, context_length(model))

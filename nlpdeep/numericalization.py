@@ -143,7 +143,7 @@ class Vocab(Sequence):
         docs: Iterable,  # lists of tokens, or a Counter of tokens
         min_freq: int = 3,  # a token must occur at least this often
         max_vocab: int = 60000,  # at most so many tokens, special ones included
-        special_toks: Sequence[str] = SPECIAL_TOKENS,  # these come first
+        special_toks: Sequence[str] | None = SPECIAL_TOKENS,  # these come first
         multiple: int = 8,  # fill up with `xxfake` to a multiple of this; 0: don't
     ) -> Vocab:
         "The most frequent tokens of a corpus, special tokens first: fastai's vocabulary, order and all."

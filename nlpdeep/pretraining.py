@@ -10,7 +10,7 @@ import hashlib
 import json
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -319,7 +319,7 @@ def _words_for(train, cfg, pieces):
 
 # %% ../nbs/09g_pretraining.ipynb #1ee1aa5d
 def pretrain_texts(
-    texts: Sequence[str],  # documents, a list of strings
+    texts: Collection[str],  # documents, a list of strings
     out: str | Path,  # a folder: `out/forwards` (or `out/backwards`) is made in it
     cfg: ULMFiTConfig | None = None,  # see `ULMFiTConfig.for_pretraining`; with a `base`, that model reads on
     pieces: int = 0,  # 0: spaCy's words of `cfg.lang`; else so many pieces of sentencepiece, for any language

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def _tokenizer(lang, pieces=None):
 
 
 def tokenize(
-    texts: Sequence[str],
+    texts: Collection[str],
     lang: str = 'en',  # whose words: a language code of spaCy
     pieces: bytes | None = None,  # a sentencepiece model, whose pieces take the place of words
 ) -> list[list[str]]:
@@ -86,7 +86,7 @@ class TextProcessor:
     def __len__(self):
         return len(self.vocab)
 
-    def tokenize(self, texts: Sequence[str]) -> list[list[str]]:
+    def tokenize(self, texts: Collection[str]) -> list[list[str]]:
         return tokenize(texts, self.lang, self.pieces)
 
     def ids(self, tokens: Iterable[list[str]]) -> list:

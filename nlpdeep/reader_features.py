@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -96,16 +96,16 @@ class LSTMReader:
                     raise
         return cls(models, question, max_len)
 
-    def unknown(self, ids: Sequence) -> float:
+    def unknown(self, ids: Collection) -> float:
         "The share of unknown words in texts (arrays of ids)."
         n = sum(int((o >= len(SPECIAL_TOKENS)).sum() + (o == UNK_ID).sum()) for o in ids)
         return sum(int((o == UNK_ID).sum()) for o in ids) / max(n, 1)
 
-    def ids(self, texts: Sequence[str]) -> list:
+    def ids(self, texts: Collection[str]) -> list:
         return self.words(texts)
 
     @torch.inference_mode()
-    def features(self, texts: Sequence[str]) -> np.ndarray:
+    def features(self, texts: Collection[str]) -> np.ndarray:
         "(texts, sizes), float32"
         toks, out = self.words.tokenize(texts), []
         for m, enc, ask in self.parts:
@@ -221,18 +221,18 @@ class CausalReader:
     def _tokens(self, texts) -> list:
         return self.lm.tokenizer(list(texts), add_special_tokens=False, verbose=False)['input_ids']
 
-    def unknown(self, ids: Sequence) -> float:
+    def unknown(self, ids: Collection) -> float:
         "The share of unknown tokens in texts (lists of ids); 0 for a tokenizer of bytes."
         unk = self.lm.tokenizer.unk_token_id
         if unk is None or unk == self.first:
             return 0.0
         return sum(o.count(unk) for o in ids) / max(sum(map(len, ids)), 1)
 
-    def ids(self, texts: Sequence[str]) -> list:
+    def ids(self, texts: Collection[str]) -> list:
         return self._tokens(texts)
 
     @torch.inference_mode()
-    def features(self, texts: Sequence[str]) -> np.ndarray:
+    def features(self, texts: Collection[str]) -> np.ndarray:
         "(texts, sizes), float32"
         pieces, owner = [], []
         for k, o in enumerate(self._tokens(texts)):

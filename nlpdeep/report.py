@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ def svg_curve(
 
 # %% ../nbs/14b_report.ipynb #d36ac63f
 def confident_mistakes(
-    texts: Sequence[str], labels: Sequence, classes: Sequence, probs: Any, n: int = 12
+    texts: Collection[str], labels: Collection, classes: Collection, probs: Any, n: int = 12
 ) -> list[dict]:
     "The `n` wrong verdicts the model was surest of: text, label, said, sure."
     said = [(t, l, classes[int(p.argmax())], float(p.max())) for t, l, p in zip(texts, labels, probs)]

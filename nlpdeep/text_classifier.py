@@ -11,7 +11,7 @@ import html
 import numbers
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,14 +121,14 @@ class ULMFiTModel:
     lm: torch.nn.Module
     net: Classifier
 
-    def probs(self, texts: Sequence[str]) -> np.ndarray:
+    def probs(self, texts: Collection[str]) -> np.ndarray:
         return class_probs(self.net, self.words(texts))
 
-    def blank(self, texts: Sequence[str]) -> list[int]:
+    def blank(self, texts: Collection[str]) -> list[int]:
         "The numbers of the texts of which no word is known."
         return [k for k, o in enumerate(self.words(texts)) if (o < len(SPECIAL_TOKENS)).all()]
 
-    def unknown(self, texts: Sequence[str]) -> float:
+    def unknown(self, texts: Collection[str]) -> float:
         ids = self.words(texts)
         return float((np.concatenate(ids) == UNK_ID).mean()) if ids else 0.0
 
@@ -270,7 +270,7 @@ class ProbeModel:
     intercept: np.ndarray
     several: bool = False
 
-    def probs(self, texts: Sequence[str]) -> np.ndarray:
+    def probs(self, texts: Collection[str]) -> np.ndarray:
         return self._of((self.reader.features(texts) - self.mean) / self.scale)
 
     def scores(self, x: np.ndarray) -> np.ndarray:
@@ -284,12 +284,12 @@ class ProbeModel:
         z = np.exp(z - z.max(1, keepdims=True))
         return (z / z.sum(1, keepdims=True)).astype(np.float32)
 
-    def blank(self, texts: Sequence[str]) -> list[int]:
+    def blank(self, texts: Collection[str]) -> list[int]:
         if not isinstance(self.reader, LSTMReader):
             return [k for k, o in enumerate(texts) if not o.strip()]  # it can spell any word
         return [k for k, o in enumerate(self.reader.ids(texts)) if (o < len(SPECIAL_TOKENS)).all()]
 
-    def unknown(self, texts: Sequence[str]) -> float:
+    def unknown(self, texts: Collection[str]) -> float:
         return self.reader.unknown(self.reader.ids(texts)) if len(texts) else 0.0
 
     def left_out(self, text: str, most: int) -> tuple[list[str], np.ndarray]:
@@ -444,13 +444,13 @@ class CausalModel:
     def __init__(self, inner: Any):
         self.inner = inner
 
-    def probs(self, texts: Sequence[str]) -> np.ndarray:
+    def probs(self, texts: Collection[str]) -> np.ndarray:
         return self.inner.predict_proba(texts)
 
-    def blank(self, texts: Sequence[str]) -> list[int]:
+    def blank(self, texts: Collection[str]) -> list[int]:
         return [k for k, o in enumerate(texts) if not o.strip()]
 
-    def unknown(self, texts: Sequence[str]) -> float:
+    def unknown(self, texts: Collection[str]) -> float:
         return 0.0
 
     def left_out(self, text: str, most: int | None) -> tuple[list[str], np.ndarray]:
@@ -703,7 +703,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     # -- learning
 
     def fit(
-        self, texts: Any, labels: Sequence | None = None, valid: Any = None, unsup: Sequence[str] = ()
+        self, texts: Any, labels: Any = None, valid: Any = None, unsup: Collection[str] = ()
     ) -> TextClassifier:
         """Learn from lists, or from a DataFrame (text, label and, if you like, part). `valid`: (texts,
         labels) or a DataFrame, else drawn. `unsup`: texts alone, which a language model reads. Several
@@ -842,7 +842,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             texts = [normalize_text(o) for o in texts]
         return texts, fine
 
-    def predict_proba(self, texts: Sequence[str], unknown: str | None = None) -> np.ndarray:
+    def predict_proba(self, texts: Iterable[str], unknown: str | None = None) -> np.ndarray:
         """Probabilities (texts, classes), classes in the order of `classes_`. `unknown` (default: the
         setting of that name): what to do with a text that is missing or of which no word is known. `refuse`
         it with an InputError, `guess` what most such texts would be, or `skip` it: a row of NaN.
@@ -869,7 +869,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             probs[~fine] = np.nan
         return probs
 
-    def predict(self, texts: Sequence[str], unknown: str | None = None) -> np.ndarray | list:
+    def predict(self, texts: Iterable[str], unknown: str | None = None) -> np.ndarray | list:
         """The likeliest class of each text, in the labels' own type: an array (texts,). A text that was
         skipped is None. Where texts have several labels: those of a probability of 0.5 or more, in the form
         in which they were learned (an array of 0 and 1, or lists).
@@ -889,7 +889,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             said[skipped] = None
         return said
 
-    def evaluate(self, texts: Sequence[str], labels: Sequence) -> dict:
+    def evaluate(self, texts: Collection[str], labels: Collection) -> dict:
         """What `evaluate_classes` says of labelled texts: accuracy, f1, auc, confusion, per_class, probs and
         more.
         """
@@ -901,7 +901,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             labels = indicators(labels, self.classes)[0]
         return evaluate_classes(labels, self.predict_proba(texts, 'guess'), self.classes)
 
-    def score(self, texts: Sequence[str], labels: Sequence) -> float:
+    def score(self, texts: Collection[str], labels: Collection) -> float:
         "The accuracy on labelled texts, as scikit-learn asks for it."
         return self.evaluate(texts, labels)['accuracy']
 
@@ -1011,7 +1011,7 @@ def _several(labels) -> bool:
     return any(isinstance(o, (list, tuple, set, frozenset, np.ndarray)) for o in labels)
 
 
-def indicators(labels: Any, classes: Sequence | None = None) -> tuple[np.ndarray, list, str]:
+def indicators(labels: Any, classes: Collection | None = None) -> tuple[np.ndarray, list, str]:
     """Several labels for each text as an array of 0 and 1 (texts, classes), the classes, and the form in
     which they came, `array` or `lists`. `classes`: those known already.
     """
@@ -1069,7 +1069,7 @@ def word_spans(toks: Iterable[str]) -> list[tuple]:
     return out
 
 # %% ../nbs/10a_text_classifier.ipynb #e3f65511
-def ensemble(models: Sequence[TextClassifier], texts: Sequence[str], unknown: str = 'refuse') -> np.ndarray:
+def ensemble(models: Sequence[TextClassifier], texts: Collection[str], unknown: str = 'refuse') -> np.ndarray:
     "The mean of the probabilities of several `TextClassifier`s of the same classes: (texts, classes)."
     models = list(models)
     if not models:

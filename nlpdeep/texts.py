@@ -12,7 +12,7 @@ import json
 import re
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -386,7 +386,7 @@ def text_column(texts: Any, column: str = 'text') -> Any:
     return texts
 
 
-def check_texts(texts: Any, names: Sequence | None = None, where: str = ' (counted from 0)') -> list[str]:
+def check_texts(texts: Any, names: Collection | None = None, where: str = ' (counted from 0)') -> list[str]:
     """`texts` as a list of strings. Anything else, an empty or an endless one among them is an InputError
     that names its row (`names`: what rows are called).
     """
@@ -435,7 +435,7 @@ def normalize_text(text: str) -> str:
     return _JOINERS.sub('', text)
 
 # %% ../nbs/01c_texts.ipynb #102f4d40
-def pair_up(texts: Sequence[str], labels: Sequence, what: str) -> list[tuple]:
+def pair_up(texts: Collection[str], labels: Collection, what: str) -> list[tuple]:
     "Texts with their labels, as many of one as of the other."
     if labels is None:
         raise InputError(f'the {what} texts came without labels')
@@ -499,7 +499,7 @@ def as_frame(
     texts: Any,
     labels: Any = None,  # lists; or a DataFrame with text, label and maybe part in place of `texts`
     valid: Any = None,  # (texts, labels) or a DataFrame to validate on; None: drawn from the training part
-    unsup: Sequence[str] = (),  # texts without labels, for the language model
+    unsup: Collection[str] = (),  # texts without labels, for the language model
     share: float = 0.1,  # what part of the training texts is drawn
     seed: int = 42,
 ) -> Any:  # a DataFrame: text, label (in its own type, or None), part, row (as the user counts)
@@ -576,7 +576,7 @@ def calibration_error(probs: Any, y: Any, bins: int = 15) -> float:
     return float(sum(gaps))
 
 
-def evaluate_classes(labels: Sequence, probs: Any, classes: Sequence) -> dict:
+def evaluate_classes(labels: Collection, probs: Any, classes: Collection) -> dict:
     """Probabilities (texts, classes) compared with labels: `accuracy`, `f1` (mean over the classes), `auc`
     (the same, each class against the others; None where only one class is there), `log_loss`, `ece`,
     `confusion` (true class by predicted class), `per_class` (precision, recall, f1, texts) and `probs`.

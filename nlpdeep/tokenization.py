@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import chain
 from pathlib import Path
@@ -108,7 +108,7 @@ def _ready(jobs):
 
 
 def parallel_tokenize(
-    items: Sequence,
+    items: Collection,
     tok: Any = None,
     rules: Sequence[Callable] | None = None,
     n_workers: int | None = None,
@@ -137,7 +137,7 @@ def parallel_tokenize(
 
 # %% ../nbs/02c_tokenizer.ipynb #30fc474c
 def tokenize_texts(
-    texts: Sequence[str],
+    texts: Collection[str],
     n_workers: int | None = None,
     rules: Sequence[Callable] | None = None,
     tok: Any = None,

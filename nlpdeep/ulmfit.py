@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -144,7 +144,7 @@ def gradual_unfreezing(cfg: ULMFiTConfig) -> list[dict]:
 MAX_BATCH_TOKENS = 2**18  # a batch of texts has no more: the longest text times their number
 
 
-def class_loader(ids: Sequence, y: Iterable[int], bs: int, train: bool = False) -> SortedDataLoader:
+def class_loader(ids: Collection, y: Iterable[int], bs: int, train: bool = False) -> SortedDataLoader:
     """Chapter 04's batches of texts of like length; for training shuffled, else longest first. Of a text
     longer than `MAX_BATCH_TOKENS / bs` tokens the last ones stay, in the order of reading.
     """
@@ -290,7 +290,7 @@ def fit_classifier(
     return out
 
 # %% ../nbs/09e_classifier.ipynb #b7536db7
-def class_probs(model: Classifier, ids: Sequence, bs: int | None = None) -> np.ndarray:
+def class_probs(model: Classifier, ids: Collection, bs: int | None = None) -> np.ndarray:
     """Probabilities (texts, classes), in the order of `ids`. Texts of like length are read together, `bs` at
     a time (None: 64 on a GPU, 16 on a CPU, whose caches hold no more), very long ones fewer.
     On a CPU every thread that PyTorch may use reads batches of its own: a recurrent layer, one short step
