@@ -37,6 +37,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'nlpdeep.awd_lstm._RawWeights._apply': ('encoder.html#_rawweights._apply', 'nlpdeep/awd_lstm.py'),
                                   'nlpdeep.awd_lstm._RawWeights._flatten': ('encoder.html#_rawweights._flatten', 'nlpdeep/awd_lstm.py'),
                                   'nlpdeep.awd_lstm._RawWeights.weights': ('encoder.html#_rawweights.weights', 'nlpdeep/awd_lstm.py'),
+                                  'nlpdeep.awd_lstm._Scale': ('encoder.html#_scale', 'nlpdeep/awd_lstm.py'),
+                                  'nlpdeep.awd_lstm._Scale.find': ('encoder.html#_scale.find', 'nlpdeep/awd_lstm.py'),
                                   'nlpdeep.awd_lstm._SideBySide': ('encoder.html#_sidebyside', 'nlpdeep/awd_lstm.py'),
                                   'nlpdeep.awd_lstm._SideBySide.backward': ('encoder.html#_sidebyside.backward', 'nlpdeep/awd_lstm.py'),
                                   'nlpdeep.awd_lstm._SideBySide.forward': ('encoder.html#_sidebyside.forward', 'nlpdeep/awd_lstm.py'),

@@ -25,10 +25,24 @@ __all__ = ['WeightDropout', 'AWDLSTMConfig', 'AWDLSTM', 'LinearDecoder', 'Sequen
            'save_weights', 'load_weights', 'plug_into_fastai']
 
 # %% ../nbs/07c_encoder.ipynb #beb5324a
+class _Scale:
+    "By how much gradients are multiplied on their way through a layer: found when the first one arrives."
+
+    value = None
+
+    def find(self, g):
+        "The power of two that brings the largest value of the gradient `g` to about 1, as a tensor."
+        if self.value is None:
+            top = g.detach().abs().amax().float()
+            power = torch.exp2(-torch.floor(torch.log2(top))).clamp(2.0**-24, 2.0**40)
+            self.value = torch.where((top > 0) & torch.isfinite(top), power, torch.ones_like(top))
+        return self.value
+
+
 class _SideBySide(torch.autograd.Function):
     """The same weights, written one after the other into one new piece of memory: matrices, then biases, as
-    cuDNN wants them. `low`: in this type (None: as they are); `scale`: their gradients arrive so many times
-    too large.
+    cuDNN wants them. `low`: in this type (None: as they are); `scale`: a `_Scale` that their gradients are
+    divided by, in 32 bits.
     """
 
     @staticmethod
@@ -43,22 +57,27 @@ class _SideBySide(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        if ctx.scale != 1:
-            grads = [g.to(ctx.type) / ctx.scale for g in grads]
+        if ctx.scale is not None and ctx.scale.value is not None:
+            grads = [g.to(ctx.type) / ctx.scale.value.to(ctx.type) for g in grads]
         return None, None, *grads
 
 
 class _Cast(torch.autograd.Function):
-    "A tensor in another type; on the way back its gradient is multiplied by `scale`, in 32 bits."
+    "A tensor in another type; its gradient is multiplied by a `_Scale` (`up`), or divided by it."
 
     @staticmethod
-    def forward(ctx, x, kind, scale):
-        ctx.type, ctx.scale = x.dtype, scale
+    def forward(ctx, x, kind, scale, up):
+        ctx.type, ctx.scale, ctx.up = x.dtype, scale, up
         return x.to(kind)
 
     @staticmethod
     def backward(ctx, g):
-        return (g.float() * ctx.scale).to(ctx.type), None, None
+        wide = g.float() if g.dtype.itemsize < 4 else g
+        if ctx.up:
+            wide = wide * ctx.scale.find(g)
+        elif ctx.scale.value is not None:
+            wide = wide / ctx.scale.value
+        return wide.to(ctx.type), None, None, None
 
 # %% ../nbs/07c_encoder.ipynb #0b1726a0
 class _RawWeights(nn.Module):
@@ -116,7 +135,7 @@ class WeightDropout(_RawWeights):
             ws[n] = F.dropout(ws[n], self.weight_p)
         ws = [*ws.values()]
         if ws[0].is_cuda if together is None else together:
-            return list(_SideBySide.apply(None, 1, *ws))
+            return list(_SideBySide.apply(None, None, *ws))
         return ws
 
     def forward(
@@ -149,18 +168,18 @@ class WeightDropout(_RawWeights):
         out, *state = found
         return out, tuple(state) if m.mode == 'LSTM' else state[0]
 
-    def _in_half(self, x, hx, how, half=torch.float16, out_type=torch.bfloat16, scale=1024.0):
+    def _in_half(self, x, hx, how, half=torch.float16, out_type=torch.bfloat16):
         """For bf16 on a GPU: autocast runs cuDNN's recurrent layers in fp16 there too, and no gradient scaler
         comes with bf16. So this layer scales its own gradients: up on the way in, down on the way out.
         """
-        lstm = self.module.mode == 'LSTM'
-        x = _Cast.apply(x, half, 1 / scale)
-        hx = [_Cast.apply(o, half, 1 / scale) for o in (hx if lstm else (hx,))]
+        lstm, scale = self.module.mode == 'LSTM', _Scale()
+        x = _Cast.apply(x, half, scale, False)
+        hx = [_Cast.apply(o, half, scale, False) for o in (hx if lstm else (hx,))]
         ws = _SideBySide.apply(half, scale, *self.dropped(together=False))
         with torch.autocast('cuda', enabled=False):
             kernel = getattr(torch._VF, self.module.mode.lower())
             out, *state = kernel(x, tuple(hx) if lstm else hx[0], list(ws), *how)
-        out, *state = (_Cast.apply(o, out_type, scale) for o in (out, *state))
+        out, *state = (_Cast.apply(o, out_type, scale, True) for o in (out, *state))
         return out, tuple(state) if lstm else state[0]
 
     def _check(self, x, hx):

@@ -20,6 +20,9 @@ if not REAL:
     from cudasim import CUDA, DeviceMistake, pretend
 import torch
 
+if not REAL:  # a pretended GPU draws from the CPU's generator
+    torch.cuda.get_rng_state = lambda device='cuda': torch.get_rng_state()
+    torch.cuda.set_rng_state = lambda state, device='cuda': None
 if REAL:  # what PyTorch itself says of two devices is a RuntimeError or a TypeError
     CUDA, DeviceMistake, pretend = torch.device('cuda', 0), (RuntimeError, TypeError), contextlib.nullcontext
 
