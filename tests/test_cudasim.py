@@ -33,6 +33,20 @@ CASES = [
 MISTAKES = ['mixed_devices', 'numpy_of_a_gpu_tensor', 'dropout_mask_on_the_cpu']
 
 
+def run_checks(**more) -> dict:
+    "The outcomes of cudasim_checks.py, run in a process of its own; `more`: for its environment."
+    path = os.pathsep.join([str(HERE.parent), os.environ.get('PYTHONPATH', '')])
+    r = subprocess.run(
+        [sys.executable, str(HERE / 'cudasim_checks.py')],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=path, OMP_NUM_THREADS='1', **more),
+        timeout=900,
+    )
+    assert r.returncode == 0, r.stderr[-2000:]
+    return json.loads(r.stdout.splitlines()[-1])
+
+
 @functools.cache
 def found() -> dict:
     "All outcomes, from one process: cudasim must be imported before torch."
@@ -40,20 +54,7 @@ def found() -> dict:
 
     if torch.version.cuda:
         pytest.skip('the pretended GPU needs a CPU build of PyTorch')
-    env = dict(
-        os.environ,
-        PYTHONPATH=os.pathsep.join([str(HERE.parent), os.environ.get('PYTHONPATH', '')]),
-        OMP_NUM_THREADS='1',
-    )
-    r = subprocess.run(
-        [sys.executable, str(HERE / 'cudasim_checks.py')],
-        capture_output=True,
-        text=True,
-        env=env,
-        timeout=900,
-    )
-    assert r.returncode == 0, r.stderr[-2000:]
-    return json.loads(r.stdout.splitlines()[-1])
+    return run_checks()
 
 
 @pytest.mark.parametrize('name', CASES)

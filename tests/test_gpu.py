@@ -3,17 +3,13 @@ of it is skipped where there is none.
 """
 
 import functools
-import json
-import os
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from test_cudasim import run_checks
 from torch import nn
 
 from nlpdeep.awd_lstm import AWDLSTMConfig, WeightDropout, language_model
@@ -22,7 +18,6 @@ pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU'),
 ]
-HERE = Path(__file__).parent
 LOW = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 NEAR = {'fp32': 1e-4, 'bf16': 2e-2, 'fp16': 4e-3}
 
@@ -35,18 +30,8 @@ def relative(a, b):
 
 @functools.cache
 def checks():
-    "The outcomes of cudasim_checks.py on the real GPU, in a process of its own."
-    path = os.pathsep.join([str(HERE.parent), os.environ.get('PYTHONPATH', '')])
-    env = dict(os.environ, NLPDEEP_REAL_GPU='1', PYTHONPATH=path)
-    r = subprocess.run(
-        [sys.executable, str(HERE / 'cudasim_checks.py')],
-        capture_output=True,
-        text=True,
-        env=env,
-        timeout=300,
-    )
-    assert r.returncode == 0, r.stderr[-2000:]
-    return json.loads(r.stdout.splitlines()[-1])
+    "The outcomes of cudasim_checks.py on the real GPU."
+    return run_checks(NLPDEEP_REAL_GPU='1')
 
 
 def test_what_runs_on_a_pretended_gpu_runs_on_a_real_one():

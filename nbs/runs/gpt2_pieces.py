@@ -10,12 +10,10 @@ tokens, bytes shown as GPT-2 shows them),
 `cuts_after_space` (the same for ' 0', ' 1', ... ' 9999'; the space is not counted).
 """
 
-import os
-from pathlib import Path
-
+from gpt2_sample import published_files
 from transformers import GPT2Tokenizer
 
-from nlpdeep.core import InputError, write_json
+from nlpdeep.core import write_json
 from nlpdeep.records import results_dir
 from nlpdeep.runs import Plan, run_script
 
@@ -55,10 +53,7 @@ PLAN = Plan(
 
 
 def run(seed):
-    folder = os.environ.get('NLPDEEP_GPT2')
-    if not folder:
-        raise InputError("set NLPDEEP_GPT2 to a folder with GPT-2's vocab.json and merges.txt")
-    tok = GPT2Tokenizer(*(str(Path(folder) / f) for f in ('vocab.json', 'merges.txt')))
+    tok = GPT2Tokenizer(*map(str, published_files()))
     pieces = {t: tok.tokenize(t) for t in [*TEXTS, *LANGUAGES.values()]}
 
     def cuts(before):

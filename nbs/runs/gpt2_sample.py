@@ -109,11 +109,16 @@ PLAN = Plan(
 )
 
 
-def run(seed):
+def published_files() -> tuple[Path, Path]:
+    "The vocabulary and the merges of GPT-2 in the folder of NLPDEEP_GPT2."
     folder = os.environ.get('NLPDEEP_GPT2')
     if not folder:
         raise InputError("set NLPDEEP_GPT2 to a folder with GPT-2's vocab.json and merges.txt")
-    files = Path(folder) / 'vocab.json', Path(folder) / 'merges.txt'
+    return Path(folder) / 'vocab.json', Path(folder) / 'merges.txt'
+
+
+def run(seed):
+    files = published_files()
     published, full = GPT2Tokenizer(*map(str, files)), BPETokenizer.from_files(*files)
     ids = [published.encode(t) for t in TEXTS]
     need = set().union(*(used_merges(full, t) for t in TEXTS))

@@ -20,10 +20,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from ulmfit_imdb import parts
 
 from nlpdeep.baselines import tfidf_baseline
 from nlpdeep.core import home, precision, text_hash
-from nlpdeep.corpora import imdb
 from nlpdeep.reader_features import ReaderFeatures
 from nlpdeep.runs import Plan, planned, run_script
 
@@ -43,17 +43,6 @@ PLAN = Plan(
     seeds=(1, 2, 3, 4, 5),
     threads=2,
 )
-
-
-def parts(seed, labels):
-    "As many training reviews as asked, validation and test reviews; no text is in two of them."
-    df = imdb(download=False)
-    test = df[df.part == 'test']
-    train = df[(df.part == 'train') & ~df.text.isin(set(test.text))].drop_duplicates('text')
-    train = train.sample(frac=1, random_state=0)
-    valid, train = train[:2000], train[2000:]
-    by_label = train.groupby('label', group_keys=False)[train.columns.tolist()]
-    return by_label.apply(lambda d: d.sample(labels // 2, random_state=seed)), valid, test
 
 
 def features(method, texts):
@@ -93,8 +82,9 @@ def judge(method, train, valid, others):
 
 
 def run(seed, method, labels):
-    train, valid, test = parts(seed, labels)
-    on_valid, (said,), C = judge(method, train, valid, [list(test.text)])
+    of, _ = parts(seed, labels)
+    test = of['test']
+    on_valid, (said,), C = judge(method, of['train'], of['valid'], [list(test.text)])
     found = dict(valid=on_valid, test=float((said == test.label.to_numpy()).mean()))
     return found if C is None else found | dict(C=C)
 
@@ -109,8 +99,8 @@ def score_others(method, folder):
     found = {}
     for config, seed in planned(PLAN):
         if config['method'] == method:
-            train, valid, _ = parts(seed, config['labels'])
-            _, (said,), _ = judge(method, train, valid, [texts])
+            of, _ = parts(seed, config['labels'])
+            _, (said,), _ = judge(method, of['train'], of['valid'], [texts])
             found.setdefault(config['labels'], []).append(float((said == labels).mean()))
     for n, right in found.items():
         spread = statistics.stdev(right)

@@ -93,7 +93,7 @@ def begin_imdb(a, env):
         subprocess.Popen(
             command('imdb', a),
             cwd=ROOT,
-            env=env,
+            env=env | dict(NLPDEEP_SIZE='full'),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -116,6 +116,8 @@ def wait_for_imdb(a):
 
 def take(folder: Path):
     "Add the records that another machine made to those of this checkout."
+    from nlpdeep.core import write_json
+
     commit = (folder / 'results' / 'commit.txt').read_text().strip()
     for f in sorted((folder / 'results').glob('*.json')):
         mine = ROOT / 'nbs' / 'results' / f.name
@@ -128,7 +130,7 @@ def take(folder: Path):
             return [o.get(k) for k in ('data', 'seed', 'size', 'config', 'device')]
 
         kept = [o for o in old if key(o) not in [key(n) for n in new]]
-        mine.write_text(json.dumps(kept + new, indent=1, ensure_ascii=False) + '\n')
+        write_json(mine, kept + new)
         print(f.name, len(new), 'records taken')
 
 
