@@ -115,8 +115,11 @@ def now(cells, at) -> str | None:
     "What cell `at` shows today; None: it cannot be run by itself."
     import IPython.display as ipd
     import matplotlib
+    import pandas as pd
 
     matplotlib.use('Agg')
+    # as in a notebook, where fastai sets it; and what a cell sets itself does not reach the next notebook
+    width = pd.option_context('display.max_colwidth', 600)
     body = ast.parse(source(cells[at])).body
     first = _before(cells, at, body)
     out = []
@@ -134,7 +137,7 @@ def now(cells, at) -> str | None:
     silent, said = source(cells[at]).rstrip().endswith(';'), ipd.display
     ipd.display = display
     try:
-        with contextlib.redirect_stdout(Stream()):
+        with width, contextlib.redirect_stdout(Stream()):
             for node in first:
                 with contextlib.suppress(NameError):
                     exec(compile(ast.Module([node], []), '<before>', 'exec'), ns)
