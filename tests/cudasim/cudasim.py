@@ -23,6 +23,7 @@ def _built():
     )
     so = os.path.join(tempfile.gettempdir(), f'noop_guard-{os.getuid()}-{os.path.getmtime(lib):.0f}.so')
     if not os.path.exists(so):
+        part = f'{so}.{os.getpid()}'  # several test processes may build it at once
         subprocess.run(
             [
                 'g++',
@@ -34,7 +35,7 @@ def _built():
                 f'-I{lib}/include/torch/csrc/api/include',
                 f'{here}/noop_guard.cpp',
                 '-o',
-                so + '.tmp',
+                part,
                 f'-L{lib}/lib',
                 '-lc10',
                 '-ltorch_cpu',
@@ -42,7 +43,7 @@ def _built():
             ],
             check=True,
         )
-        os.replace(so + '.tmp', so)
+        os.replace(part, so)
     return so
 
 
