@@ -41,7 +41,7 @@ PLAN = Plan(
     data='IMDb, test reviews at hand',
     configs=[dict(method=m, labels=n) for m in METHODS for n in (100, 500)],
     seeds=(1, 2, 3, 4, 5),
-    threads=2,
+    threads=1,
 )
 
 
