@@ -23,7 +23,7 @@ from .fetch import short_path, tell
 # %% auto #0
 __all__ = ['MAX_CHARS', 'subsample', 'decode_utf8', 'own_texts', 'own_documents', 'name_rows', 'text_column', 'check_texts',
            'normalize_text', 'pair_up', 'own_label', 'as_frame', 'check_labels', 'calibration_error',
-           'evaluate_classes']
+           'evaluate_classes', 'left_out_effects']
 
 # %% ../nbs/01c_texts.ipynb #16c8440a
 def subsample(df: Any, limit: int | None = None, labels: int | None = None, seed: int = 42) -> Any:
@@ -624,3 +624,15 @@ def evaluate_classes(labels: Collection, probs: Any, classes: Collection) -> dic
         per_class=per_class,
         probs=probs,
     )
+
+# %% ../nbs/01c_texts.ipynb #7a239f96
+def left_out_effects(probs: Any, k: int, several: bool = False) -> list[float]:
+    """What each part of a text says for class `k`, in log-odds: probabilities (1 + parts, classes) of the
+    whole text and of the text without each part. `several`: each class has a probability of its own.
+    """
+    import numpy as np
+
+    probs = np.asarray(probs, dtype=float).clip(1e-7, 1 - 1e-7)
+    rest = 1 - probs[:, k] if several else np.delete(probs, k, 1).sum(1)
+    odds = np.log(probs[:, k]) - np.log(rest)
+    return (odds[0] - odds[1:]).tolist()
