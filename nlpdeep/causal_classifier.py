@@ -37,8 +37,8 @@ from nlpdeep.core import (
     device,
     file_hash,
     own_randomness,
+    read_whole,
     reading_copy,
-    recover,
     set_seed,
     text_hash,
     versions,
@@ -732,7 +732,10 @@ class CausalClassifier:
         is not whole, or does not fit here.
         """
         path = Path(path).expanduser()
-        recover(path)
+        return read_whole(path, lambda: cls._load(path, say))
+
+    @classmethod
+    def _load(cls, path: Path, say: Callable | None) -> CausalClassifier:
         if not path.is_dir():
             raise InputError(f'there is no model folder {path}')
         cfg = _checked(path)
