@@ -611,7 +611,9 @@ def test_a_reader_beside_a_writer_gets_one_version(tmp_path, still):
     place, stop = tmp_path / 'm', threading.Event()
 
     def save(k):
-        save_folder(place, dict(weight=torch.full((50,), float(k))), w[k], dict(kind='toy', sizes={}, card={}))
+        save_folder(
+            place, dict(weight=torch.full((50,), float(k))), w[k], dict(kind='toy', sizes={}, card={})
+        )
 
     save(0)
     if still:  # a folder of the user's in it: it stays, and its files are replaced one by one
