@@ -34,15 +34,15 @@ from nlpdeep.core import (
     InputError,
     device,
     own_randomness,
+    read_whole,
     reading_copy,
-    recover,
     set_seed,
     text_hash,
 )
 from .gpt2 import GPT2
 from .language_model import ProgressLog, run_one_cycle
 from .lm_dataloader import LMDataLoader, SortedDataLoader
-from .model_folder import load_folder, read_config, read_settings, save_folder
+from .model_folder import _load_folder, read_config, read_settings, save_folder
 from .schedules import layer_rates
 from nlpdeep.texts import (
     as_frame,
@@ -708,8 +708,12 @@ class CausalClassifier:
         is not whole, or does not fit here.
         """
         path = Path(path).expanduser()
+        return read_whole(path, lambda: cls._load(path, say))
+
+    @classmethod
+    def _load(cls, path: Path, say: Callable | None) -> CausalClassifier:
         _check_kind(path)
-        weights, _, cfg = load_folder(path)
+        weights, _, cfg = _load_folder(path)
         self = cls(
             load_pretrained(path / 'lm')._replace(name=cfg['model']),
             read_settings(CausalClassifierConfig, cfg.get('settings'), path),
@@ -799,7 +803,6 @@ def _probe(tokenizer) -> str:
 # %% ../nbs/12a_causal_classifier.ipynb #2e7049df
 def _check_kind(path: Path) -> None:
     "An InputError where `path` is no folder, or that of another kind of model."
-    recover(path)
     if not path.is_dir():
         raise InputError(f'there is no model folder {path}')
     if not (path / 'config.json').is_file():

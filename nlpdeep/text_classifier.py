@@ -23,7 +23,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from threadpoolctl import threadpool_limits
 
 from .awd_lstm import language_model
-from .core import InputError, device, own_randomness, set_seed
+from .core import InputError, device, own_randomness, read_whole, set_seed
 from .generation import generate
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, unigram_perplexity
 from .model_folder import load_folder, read_settings, save_folder
@@ -960,6 +960,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         is not whole, or does not fit here.
         """
         path = Path(path).expanduser()
+        return read_whole(path, lambda: cls._load(path, say))
+
+    @classmethod
+    def _load(cls, path: Path, say: Callable | None) -> TextClassifier:
         weights, words, cfg = load_folder(path)
         of = {'asked': ProbeModel, 'causal': CausalModel, 'settings': ULMFiTModel}
         kinds = [m for k, m in of.items() if k in cfg]

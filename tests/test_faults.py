@@ -396,6 +396,28 @@ def test_another_run_is_refused(tmp_path, other, what):
         run(path=tmp_path / 'c', **other)
 
 
+def test_a_damaged_checkpoint_has_one_before_it(tmp_path):
+    whole, path = run(epochs=2), tmp_path / 'c.ckpt'
+    run(epochs=2, path=path, stop=(1, 3))
+    older = tmp_path / 'c.older.ckpt'
+    places = [[checkpoint.load_state(o)[k] for k in ('epoch', 'batch')] for o in (older, path)]
+    assert places == [[1, 2], [1, 4]]
+    good = path.read_bytes()
+    path.write_bytes(good[: len(good) // 2])
+    with pytest.warns(UserWarning, match='c.ckpt is cut short.*c.older.ckpt: epoch 1, batch 2'):
+        run(epochs=2, path=path, stop=(1, 3), seed=9)
+    assert path.read_bytes() != good[: len(good) // 2]
+    checkpoint.load_state(path), checkpoint.load_state(older)  # what was damaged has not become the older one
+    assert same(run(epochs=2, path=path, seed=8), whole)
+    for o in (path, older):
+        o.write_bytes(b'x')
+    with pytest.raises(InputError, match='c.ckpt.*Delete it to begin anew'):
+        run(epochs=2, path=path)
+    checkpoint.save_state(path, dict(own='state'))  # whole, and something else
+    with pytest.raises(InputError, match='no checkpoint of a training'):
+        run(epochs=2, path=path)
+
+
 def test_other_data_is_refused_wherever_it_differs():
     a = [np.arange(3, 12) for _ in range(30)]
     b = [*a[:7], np.arange(4, 13), *a[8:]]
@@ -581,6 +603,41 @@ def folder(tmp_path):
         return load_folder(d)
 
     return change
+
+
+@pytest.mark.parametrize('still', [False, True], ids=['exchanged', 'in place'])
+def test_a_reader_beside_a_writer_gets_one_version(tmp_path, still):
+    w = [words(), TextProcessor.build([['xxbos', 'other', 'words']], max_vocab=100, min_freq=1)]
+    place, stop = tmp_path / 'm', threading.Event()
+
+    def save(k):
+        save_folder(
+            place, dict(weight=torch.full((50,), float(k))), w[k], dict(kind='toy', sizes={}, card={})
+        )
+
+    save(0)
+    if still:  # a folder of the user's in it: it stays, and its files are replaced one by one
+        (place / 'data').mkdir()
+        (place / 'data' / 'mine').write_text('mine')
+
+    def write():
+        while not stop.is_set():
+            for k in (1, 0):
+                save(k)
+
+    def read():
+        weights, got, _ = load_folder(place)
+        assert list(got.vocab) == list(w[int(weights['weight'][0])].vocab)
+        return int(weights['weight'][0])
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        seen = [read() for _ in range(25)]
+    finally:
+        stop.set()
+        thread.join()
+    assert set(seen) <= {0, 1}
 
 
 def test_weights_must_be_finite_fractions(folder):
