@@ -62,9 +62,10 @@ from .texts import as_frame, check_labels, check_texts, evaluate_classes, name_r
 from .training import classifier_learner
 
 # %% auto #0
-__all__ = ['CausalClassifierConfig', 'pad_id', 'encode_texts', 'last_real', 'layers_of', 'embed_ids', 'run_layers', 'last_norm',
-           'FrozenCache', 'LastToken', 'layer_groups', 'unfreezing_schedule', 'text_loader', 'fit_causal_classifier',
-           'finetune_causal_lm', 'causal_class_probs', 'CausalClassifier', 'log_odds', 'highlight_words']
+__all__ = ['CausalClassifierConfig', 'pad_id', 'encode_texts', 'last_real', 'layers_of', 'embed_ids', 'run_layers',
+           'layer_states', 'last_norm', 'FrozenCache', 'LastToken', 'layer_groups', 'unfreezing_schedule',
+           'text_loader', 'fit_causal_classifier', 'finetune_causal_lm', 'causal_class_probs', 'CausalClassifier',
+           'log_odds', 'highlight_words']
 
 # %% ../nbs/12a_causal_classifier.ipynb #fe378e9c
 @dataclass(frozen=True)
@@ -260,6 +261,22 @@ def run_layers(model: nn.Module, x: torch.Tensor, first: int = 0, last: int | No
     blocks[end] = _with(blocks[end], after=_stop)
     blocks[first] = _with(blocks[first], before=lambda _: x)
     return _run_stack(model, blocks, input_ids=torch.zeros(x.shape[:2], dtype=torch.long, device=x.device))
+
+
+def layer_states(model: nn.Module, ids: torch.Tensor, layers: Iterable[int]) -> list[torch.Tensor]:
+    "ids (bs, seq) -> what each of `layers` (from 1 on) hands on, (bs, seq, emb), in one forward pass."
+    layers = sorted(layers)
+    if isinstance(model, GPT2):
+        x, states = embed_ids(model, ids), []
+        for a, b in zip([0, *layers], layers):
+            states.append(x := run_layers(model, x, a, b))
+        return states
+    blocks, states = list(layers_of(model)), []
+    for k in layers[:-1]:
+        blocks[k - 1] = _with(blocks[k - 1], after=states.append)
+    blocks[layers[-1] - 1] = _with(blocks[layers[-1] - 1], after=_stop)
+    top = _run_stack(model, blocks, input_ids=ids)
+    return [*states, top]
 
 
 def last_norm(model: nn.Module) -> nn.Module:
