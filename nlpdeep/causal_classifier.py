@@ -56,9 +56,10 @@ from nlpdeep.texts import (
 from .training import classifier_learner
 
 # %% auto #0
-__all__ = ['CausalClassifierConfig', 'pad_id', 'encode_texts', 'last_real', 'layers_of', 'last_norm', 'embed_ids', 'run_layers',
-           'FrozenCache', 'LastToken', 'layer_groups', 'unfreezing_schedule', 'text_loader', 'fit_causal_classifier',
-           'finetune_causal_lm', 'causal_class_probs', 'CausalClassifier', 'log_odds', 'highlight_words']
+__all__ = ['CausalClassifierConfig', 'pad_id', 'encode_texts', 'last_real', 'layers_of', 'layer_states', 'last_norm', 'embed_ids',
+           'run_layers', 'FrozenCache', 'LastToken', 'layer_groups', 'unfreezing_schedule', 'text_loader',
+           'fit_causal_classifier', 'finetune_causal_lm', 'causal_class_probs', 'CausalClassifier', 'log_odds',
+           'highlight_words']
 
 # %% ../nbs/12a_causal_classifier.ipynb #fe378e9c
 @dataclass(frozen=True)
@@ -169,6 +170,21 @@ def _stack(model):
 def layers_of(model: nn.Module) -> nn.ModuleList:
     "The blocks of a causal model, from the bottom up."
     return model.h if isinstance(model, GPT2) else getattr(*_stack(model))
+
+def layer_states(model: nn.Module, ids: torch.Tensor, layers: Iterable[int]) -> list[torch.Tensor]:
+    "ids (bs, seq) -> what each of `layers` (from 1 on) hands on, (bs, seq, emb), in one forward pass."
+    layers = sorted(layers)
+    if isinstance(model, GPT2):
+        x, states = embed_ids(model, ids), []
+        for a, b in zip([0, *layers], layers):
+            states.append(x := run_layers(model, x, a, b))
+        return states
+    blocks, states = list(layers_of(model)), []
+    for k in layers[:-1]:
+        blocks[k - 1] = _with(blocks[k - 1], after=states.append)
+    blocks[layers[-1] - 1] = _with(blocks[layers[-1] - 1], after=_stop)
+    top = _run_stack(model, blocks, input_ids=ids)
+    return [*states, top]
 
 
 def last_norm(model: nn.Module) -> nn.Module:

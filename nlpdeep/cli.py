@@ -694,27 +694,77 @@ BENCHES = {
     'lstm': ['bench_lstm'],
     'train': ['bench_train', 'bench_generate', 'bench_classify'],
     'gpt2': ['bench_gpt2'],
+    'classify': ['bench_reader', 'compare_classifiers'],
 }
 
 
 def find_bench(what: str) -> list:
-    "The functions of `nlpdeep.benchmarks` behind a bench; the module is imported only now."
+    "The functions of `benchmarks` or `comparison` behind a bench; the module is imported only now."
     if what not in BENCHES:
         raise InputError(f'there is no bench {what!r}; there are: {", ".join(BENCHES)}')
     try:
-        from nlpdeep import benchmarks
+        if what == 'classify':
+            from nlpdeep import comparison as benches
+        else:
+            from nlpdeep import benchmarks as benches
     except ImportError as e:
         raise InputError(
             f'bench {what!r} cannot be loaded: {e} (pip install "nlpdeep[gpt2]"); `nlpdeep doctor` looks at '
             f'the installation'
         ) from e
-    return [getattr(benchmarks, name) for name in BENCHES[what]]
+    return [getattr(benches, name) for name in BENCHES[what]]
 
 # %% ../nbs/14a_commands.ipynb #c4b43e9a
+def _numbers_of_labels(text):
+    "'100,500,all' as [100, 500, None]."
+    out = []
+    for o in text.split(','):
+        o = o.strip()
+        if o != 'all' and not (o.isdecimal() and int(o) > 1):
+            raise InputError(f"--labels {text!r}: write numbers of 2 or more, or all, as in '100,500,all'")
+        out.append(None if o == 'all' else int(o))
+    return out
+
+
+def _bench_classify(benches, df, labels, ways, seed, rounds):
+    "The rows of `nlpdeep bench classify` and its tables as text."
+    from nlpdeep.comparison import show_comparison
+    from nlpdeep.records import show_bench
+
+    bench_reader, compare = benches
+
+    def say(line):
+        typer.echo(line, err=True)
+
+    rows = compare(df, labels, ways, seed, rounds, say)
+    show = printable(show_comparison(rows), keep='\n')
+    if any(o['way'].startswith('smollm2') for o in rows):
+        reading = bench_reader(rounds)
+        show += '\n\n' + show_bench(reading)
+        for k in ('ours', 'theirs'):
+            show += f'\ntokens a second, {k}: {reading[0]["tokens_a_second, " + k]:,.0f}'
+        rows += reading
+    return rows, show
+
+
 @app.command('bench')
 def bench_command(
     what: Annotated[str, typer.Argument(help=f'One of: {", ".join(BENCHES)}.', show_default=False)],
     rounds: Annotated[int, typer.Option(help='Timed rounds, after one to warm up.')] = 5,
+    data: Annotated[
+        Optional[Path],
+        _option('classify: your texts, a .csv or .tsv with a header, or a folder.', 'the movie snippets'),
+    ] = None,
+    text: _Text = 'text',
+    label: _Label = 'label',
+    group: _By = None,
+    labels: Annotated[
+        str, typer.Option(help='classify: learn from so many labels, each in turn.')
+    ] = '100,500,2000,all',
+    ways: Annotated[
+        Optional[str], _option('classify: only these, with semicolons: "tf-idf; en, ask".', 'all installed')
+    ] = None,
+    seed: Annotated[int, typer.Option(help='classify: the draw of the labels.')] = 1,
     json_: Json = None,
 ) -> None:
     """
@@ -726,20 +776,32 @@ def bench_command(
     Prints how many times faster ours is (median, lowest, highest round) and whether the results are
     identical.
 
+    `classify`: TF-IDF, a sentence encoder, transformers' pipeline and TextClassifier on the same labels:
+        accuracy, calibration error, seconds to train, texts a second, megabytes. Half an hour for all of it.
+
     Examples:
 
     `nlpdeep bench text`
 
     `nlpdeep bench lstm --rounds 3 --json lstm.json`
+
+    `nlpdeep bench classify --data reviews.csv --labels 100,500`
     """
     from nlpdeep.records import show_bench
 
     if rounds < 1:
         raise InputError(f'--rounds must be at least 1, it is {rounds}')
-    (json_,) = _at_home(json_)
+    data, json_ = _at_home(data, json_)
     benches = find_bench(what)
     if json_:
         check_destination(json_)
+    if what == 'classify':
+        some, df = _numbers_of_labels(labels), _texts(data, text, label, group, seed)
+        chosen = [o.strip() for o in ways.split(';')] if ways else None
+        rows, show = _bench_classify(benches, df, some, chosen, seed, rounds)
+        if json_:
+            write_json(json_, rows)
+        return typer.echo(show)
     rows = [row for f in benches for row in f(rounds=rounds)]
     if json_:
         write_json(json_, rows)

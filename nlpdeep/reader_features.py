@@ -31,8 +31,11 @@ __all__ = ['LSTM_QUESTIONS', 'QUESTION', 'reader_kind', 'LSTMReader', 'CausalRea
 # %% ../nbs/10b_reader_features.ipynb #b1f04a05
 def reader_kind(base: Any) -> str:
     """`lstm` (a name that ships with nlpdeep, a folder of `save_lm`, a `Pretrained`), `causal` (`smollm2`, a
-    name on the hub, a folder, a GGUF file, a `CausalLM`), or `none`, where `base` is ''.
+    name on the hub, a folder, a GGUF file, a `CausalLM`), or `none`, where `base` is ''. A reader that is
+    open already says itself which it is.
     """
+    if hasattr(base, 'features'):
+        return base.kind
     if isinstance(base, Pretrained):
         return 'lstm'
     if isinstance(base, tuple):
@@ -66,6 +69,8 @@ class LSTMReader:
     """A frozen AWD-LSTM. `features(texts)`: averaged word vectors and states, the last state and the answers
     to the questions, (texts, sizes), for each direction it has.
     """
+
+    kind = 'lstm'
 
     def __init__(self, models: list[Pretrained], question: str | None = None, max_len: int = 400):
         self.max_len, self.words, self.parts = max_len, models[0].words, []
@@ -180,6 +185,8 @@ class CausalReader:
     of the question behind it, at `layers`, (texts, sizes).
     """
 
+    kind = 'causal'
+
     def __init__(
         self,
         lm: Any,
@@ -208,6 +215,12 @@ class CausalReader:
             raise InputError('the question leaves no room for a text')
         self.lm.model.eval().to(device())
         self.half = precision() == 'bf16'
+        self.net = self.lm.model
+        if self.half:  # cast once, not in every batch
+            self.net = copy.deepcopy(self.net).bfloat16()
+            exact = zip(self.net.state_dict().values(), self.lm.model.state_dict().values())
+            if all(a.to(b.dtype).equal(b) for a, b in exact):  # published in 16 bits: nothing is lost
+                self.lm = self.lm._replace(model=self.net)
 
     @classmethod
     def open(cls, base: Any, *args: Any, **kwargs: Any) -> CausalReader:
@@ -248,11 +261,10 @@ class CausalReader:
         return total / np.bincount(owner, minlength=len(texts))[:, None]
 
     def _read(self, rows) -> np.ndarray:
-        from nlpdeep.causal_classifier import embed_ids, last_norm, run_layers
+        from nlpdeep.causal_classifier import layer_states
 
-        model, dev = self.lm.model, next(self.lm.model.parameters()).device
+        dev = next(self.net.parameters()).device
         order, out = sorted(range(len(rows)), key=lambda k: len(rows[k])), [None] * len(rows)
-        cuts = [0, *self.layers]
         for part in (order[j : j + self.bs] for j in range(0, len(order), self.bs)):
             ids = [torch.tensor([self.first, *rows[k], *self.ask]) for k in part]
             n = torch.tensor([len(o) for o in ids], device=dev)
@@ -260,9 +272,7 @@ class CausalReader:
             x = nn.utils.rnn.pad_sequence(ids, batch_first=True).to(dev)
             found, at = [], torch.arange(len(part), device=dev)
             with torch.autocast(dev.type, torch.bfloat16, enabled=self.half):
-                h = embed_ids(model, x)
-                for a, b in zip(cuts, cuts[1:]):
-                    h = run_layers(model, h, a, b)
+                for h in layer_states(self.net, x, self.layers):
                     for back in {0, len(self.ask)}:
                         found.append(h[at, n - 1 - back].float())
             for k, o in zip(part, torch.cat(found, 1).cpu().numpy()):
@@ -278,8 +288,12 @@ def open_reader(
     long: str = 'end',
     bs: int = 32,
 ) -> LSTMReader | CausalReader:
-    "The frozen reader called `base`: an `LSTMReader` or a `CausalReader`."
+    "The frozen reader called `base`: an `LSTMReader` or a `CausalReader`; one that is open is handed on."
     kind = reader_kind(base)
+    if hasattr(base, 'features'):
+        if (question, layers, max_len, long) != (None, None, None, 'end'):
+            raise InputError('this reader is open: its question, layers and lengths are settled')
+        return base
     if kind == 'none':
         raise InputError(
             "there is no reader to ask: base='en' ships with nlpdeep, base='smollm2' is a larger one"

@@ -65,11 +65,13 @@ EDGES = {
     'causal_classifier': 'core texts lm_dataloader gpt2 schedules training language_model model_folder '
     'causal_models '
     'causal_training',
+    'comparison': 'core records texts fetch corpora reader_features text_classifier causal_models '
+    'causal_classifier',
     'report': 'core',
     'classroom': 'core',
     'cli': 'core records runs doctor corpora texts baselines language_model model_folder pretraining '
     'text_classifier report '
-    'benchmarks classroom',
+    'benchmarks comparison classroom',
 }
 EVERYTHING = {
     'course',

@@ -1,0 +1,131 @@
+"""Which classifier? TF-IDF, a sentence encoder, transformers' own pipeline and `TextClassifier` on the movie
+snippets, by number of labels, over five draws: accuracy, calibration error, seconds to train (workshop 14e).
+
+A draw takes the same labelled snippets as ulmfit_labels.py does with that seed. Each way sees the labelled
+texts alone and chooses its regularization in folds of them; validation and test part are scored once for each
+draw, and nothing is chosen by the test part. What a frozen reader makes of a text is kept in nlpdeep's cache,
+with the CPU seconds that it took, so `seconds` are those of the fit and of reading its texts. The runs
+`speed` measure texts a second (medians of rounds in turn) and megabytes, with 2,000 labels, and tokens a
+second of a frozen reader beside transformers' forward pass.
+"""
+
+import functools
+import time
+
+import numpy as np
+
+from nlpdeep.comparison import WAYS, Remembered, bench_reader, fit_way, texts_a_second
+from nlpdeep.core import home, precision, text_hash
+from nlpdeep.corpora import movie_snippets
+from nlpdeep.runs import Plan, Row, run_script
+from nlpdeep.texts import subsample
+
+DRAWS = (1, 2, 3, 4, 5)
+PLAN = Plan(
+    makes='classifiers',
+    chapter='14e_comparison',
+    minutes=75,
+    needs='the packages of nlpdeep[bench]',
+    data='movie snippets, split by film',
+    configs=[dict(way=w, labels=n) for w in WAYS for n in ('100', '500', '2000', 'all')]
+    + [dict(measure='speed')],
+    seeds=lambda config: (1,) if config.get('labels', 'all') == 'all' else DRAWS,
+    precision='',
+    threads=1,
+)
+
+
+class OnDisk(Remembered):
+    "What a frozen reader has made of a text is kept in nlpdeep's cache, 512 texts in a file."
+
+    def __init__(self, name, open_it):
+        super().__init__(None, time.process_time)
+        self.open_it = open_it
+        self.folder = home() / 'classifier_features' / f'{name}-{precision()}'
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.hashed = {}
+        for f in sorted(self.folder.glob('*.npz')):
+            with np.load(f) as part:
+                x = part['x'].astype(np.float32)
+                self.hashed.update(zip(part['key'].tolist(), zip(x, part['seconds'].tolist())))
+
+    @functools.cached_property
+    def opened(self):
+        self.reader = self.open_it()
+        return self.reader
+
+    def features(self, texts):
+        if not self.on:
+            return self.opened.features(texts)
+        for t in texts:
+            key = text_hash(t)[:24]
+            if t not in self.kept and key in self.hashed:
+                self.kept[t], self.seconds[t] = self.hashed[key]
+        new = [t for t in dict.fromkeys(texts) if t not in self.kept]
+        for k in range(0, len(new), 512):
+            part = new[k : k + 512]
+            self.opened.features(part[:1])  # opened before the clock runs
+            super().features(part)
+            keys = [text_hash(t)[:24] for t in part]
+            x = np.stack([self.kept[t] for t in part]).astype(np.float16)
+            name = text_hash(' '.join(keys))[:24]
+            np.savez(self.folder / f'{name}.npz', key=keys, x=x, seconds=[self.seconds[t] for t in part])
+            print(f'  {k:,} of {len(new):,} texts read', flush=True)
+        return np.stack([self.kept[t] for t in texts]).astype(np.float32)
+
+    def ids(self, texts):
+        return self.opened.ids(texts)
+
+    def unknown(self, ids):
+        return self.opened.unknown(ids)
+
+
+@functools.cache
+def reader(way):
+    return OnDisk(way.replace(', ', '-').replace(' ', '-'), WAYS[way].open) if WAYS[way].open else None
+
+
+@functools.cache
+def parts():
+    df = movie_snippets()
+    df = df[df.label.notna()]
+    return {p: df[df.part == p] for p in ('valid', 'test')}
+
+
+def draw(labels, seed):
+    d = movie_snippets() if labels == 'all' else subsample(movie_snippets(), None, int(labels), seed)
+    return d[(d.part == 'train') & d.label.notna()]
+
+
+def run(seed, way=None, labels=None, measure=None):
+    if measure == 'speed':
+        return speed(seed)
+    return fit_way(WAYS[way], reader(way), draw(labels, seed), parts(), seed, time.process_time)[1]
+
+
+def speed(seed):
+    models, rows = {}, []
+    for name, way in WAYS.items():
+        models[name] = fit_way(way, reader(name), draw('2000', seed), parts(), seed, time.process_time)[0]
+    texts = list(parts()['test'].text.sample(200, random_state=0))
+    for name in WAYS:
+        if reader(name):
+            reader(name).on = False
+    seconds = texts_a_second(models, texts, 3, time.process_time)
+    for name, way in WAYS.items():
+        model, source = models[name], reader(name)
+        disk = way.disk(model, source.opened if source else None) if way.disk else size_of(model)
+        rows.append(Row(dict(texts_a_second=seconds[name], megabytes=disk / 1e6), dict(way=name)))
+    (row,) = bench_reader(5)
+    numbers = {k: v for k, v in row.items() if k not in ('stage', 'identical')}
+    return [*rows, Row(numbers, dict(way='reading', identical=row['identical']))]
+
+
+def size_of(model):
+    import pickle
+
+    return len(pickle.dumps(model))
+
+
+if __name__ == '__main__':
+    run_script(__file__)
