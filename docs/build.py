@@ -13,6 +13,7 @@ reaches its end of life in 2027.
 """
 
 import ast
+import base64
 import html
 import json
 import re
@@ -87,6 +88,12 @@ def site_links(text: str, here: str) -> str:
     return re.sub(r'(?<!!)\[([^\]]*)\]\(([^)\s]+)(?: "[^"]*")?\)', link, text)
 
 
+def picture_width(output: dict) -> int:
+    "How many pixels wide a saved picture is; 0 for any other output."
+    png = ''.join(output.get('data', {}).get('image/png', ''))
+    return int.from_bytes(base64.b64decode(png[:32])[16:20], 'big') if png else 0
+
+
 def page_of_notebook(path: Path) -> dict:
     "A notebook as the site shows it: no badge, no directives, links and formulas that work here."
     nb, cells = nbs.read(path), []
@@ -104,8 +111,10 @@ def page_of_notebook(path: Path) -> dict:
             source = re.sub(r'(?m)^#\|.*\n?', '', source)
             if 'default_exp' in marks or not source.strip():
                 continue
-            if 'hide' in marks and not c['outputs']:
+            if 'hide' in marks:  # drawing code: folded, its picture is shown
                 meta = dict(tags=['hide-input'])
+            if any(picture_width(o) > 640 for o in c['outputs']):
+                meta['mystnb'] = dict(image=dict(classes='natural'))
         cells.append(c | dict(source=source, metadata=meta))
     bar = (
         f'<p class="notebook-links"><a href="{nbs.colab(name)}">Open in Colab</a> · '
