@@ -1,0 +1,157 @@
+"""The exercises' checks know the usual wrong answers by name: each is handed in, and the check says which.
+
+A check is taken from its chapter and run by itself with what it needs, so nothing is trained here.
+"""
+
+import ast
+import functools
+
+import notebooks as nbs
+import pytest
+
+PRELUDE = """
+import math
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import nn
+from nlpdeep.core import set_seed
+"""
+
+
+@functools.cache
+def definitions(chapter: str) -> dict[str, str]:
+    "The source of every top-level function and class of a chapter, by name (the last of a name)."
+    (path,) = nbs.NBS.glob(f'{chapter}_*.ipynb')
+    found = {}
+    for cell in nbs.read(path)['cells']:
+        source = ''.join(cell['source'])
+        if cell['cell_type'] == 'code' and '%pip' not in source:
+            for node in ast.parse(source).body:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                    found[node.name] = ast.get_source_segment(source, node)
+                    for line in reversed(node.decorator_list):
+                        found[node.name] = f'@{ast.unparse(line)}\n{found[node.name]}'
+    return found
+
+
+def told(chapter: str, check: str, needs: str, answer: str, arguments: str = '') -> str:
+    "What `check` of a chapter says to `answer`. `needs`: names of the chapter's, or lines of code."
+    space = {}
+    names = [o for o in needs.split() if o in definitions(chapter)] if '\n' not in needs else []
+    for code in (PRELUDE, *([needs] if '\n' in needs else map(definitions(chapter).get, names))):
+        exec(code, space)
+    exec(definitions(chapter)[check], space)
+    exec(answer, space)
+    return eval(f'{check}({arguments})', space)
+
+
+SHARE = 'def share_gone(counts, embed_p):\n    keep = torch.rand(len(counts)) >= embed_p\n'
+WINDOW = 'def window_mask(n, width):\n    back = torch.arange(n)[:, None] - torch.arange(n)\n'
+CASES = [
+    # chapter, check, what it needs, the wrong answer, what the check says
+    ('06', 'check_tied', '\nfrom nlpdeep.lstm import LSTMCell\nfrom nlpdeep.rnn import cell_weights\n',
+     """class TiedLSTMCell(nn.Module):
+    def __init__(self, a, b):
+        super().__init__()
+        cell_weights(self, a, b, gates=3)
+    def forward(self, x, state):
+        h, c = state
+        f, g, o = (F.linear(x, self.weight_ih, self.bias_ih)
+                   + F.linear(h, self.weight_hh, self.bias_hh)).chunk(3, 1)
+        f = f.sigmoid()
+        c = f * c + f * g.tanh()
+        return o.sigmoid() * c.tanh(), c""", 'the wrong cell from above'),
+    ('07', 'check_dropout', '',
+     """class BrokenDropout(nn.Module):
+    def __init__(self, p):
+        super().__init__()
+    def forward(self, x):
+        return x * torch.empty_like(x).bernoulli_(0.5) / 0.5""", 'the p of the notebook'),
+    ('07', 'check_zoneout', '', 'def zoneout(new, old, p, training):\n'
+     '    return torch.where(torch.rand_like(new) < p, new, old)', 'changed places'),
+    ('07', 'check_zoneout', '', 'def zoneout(new, old, p, training):\n'
+     '    return torch.where(torch.rand_like(new) < p, old, new / (1 - p))', 'nothing is scaled'),
+    ('07', 'check_share', '', SHARE + '    return (~keep).float().mean()', 'share of the vocabulary'),
+    ('08', 'check_combine', '', 'def f(grads, rows):\n    return sum(grads) / len(grads)', 'plain mean'),
+    ('08', 'check_combine', '',
+     'def f(grads, rows):\n    return sum(n * g for n, g in zip(rows, grads))', 'sum over all rows'),
+    ('09', 'check_freeze', '', """def freeze_to(groups, n):
+    for g in groups[n:]:
+        g.requires_grad_(True)
+    for g in groups[:n]:
+        g.requires_grad_(False)
+    return sum(1 for g in groups for p in g.parameters() if p.requires_grad)""", 'counts tensors'),
+    ('09', 'check_weigh', '', """def weigh(first, second, y):
+    ws = np.arange(0, 1.001, 0.05).round(2)
+    return max(ws, key=lambda w: ((w * first + (1 - w) * second).argmax(1) == y).mean())""",
+     'nearest to one half'),
+    ('10', 'check_guess', '', 'my_guess = 1.5', 'the error of one accuracy'),
+    ('10', 'check_wilson', '', """def wilson(right, n, z=1.96):
+    p = right / n
+    return p - z * (p * (1 - p) / n) ** 0.5, p + z * (p * (1 - p) / n) ** 0.5""", 'plain formula'),
+    ('10', 'check_mcnemar', '', """def mcnemar(first, second):
+    from scipy.stats import binomtest
+    a, b = int((first & ~second).sum()), int((second & ~first).sum())
+    return a, b, binomtest(a, a + b, alternative='greater').pvalue""", 'of one side'),
+    ('11', 'check_window', '', WINDOW + '    return back.abs() < width', 'looks ahead'),
+    ('11', 'check_window', '', WINDOW + '    return (back >= 0) & (back <= width)', 'one position too many'),
+    ('11', 'check_cache', '\nfrom nlpdeep.gpt2 import GPT2, GPT2Config, KVCache\n', 'PREDICTION = 3600',
+     'keys only'),
+    ('11', 'check_cache', '\nfrom nlpdeep.gpt2 import GPT2, GPT2Config, KVCache\n', 'PREDICTION = 28800',
+     'share its width'),
+    ('11', 'check_no_repeat', '', """def no_repeat(scores, ids, n=3):
+    scores[ids[1:][ids[:-1] == ids[-1]]] = -math.inf
+    return scores""", 'forbids pairs'),
+    ('11', 'check_parameters', '\nfrom nlpdeep.gpt2 import GPT2, GPT2Config, GPT2_SIZES\n',
+     """def n_parameters(c):
+    e = c.emb_sz
+    return (2 * c.vocab_sz + c.ctx) * e + c.n_layers * (12 * e * e + 13 * e) + 2 * e""", 'the head as well'),
+    ('11', 'check_induction', '', """def induction(maps, n):
+    return maps.diagonal(1 - n, -2, -1).mean(-1)""", 'first copy as well'),
+    ('12', 'check_last_token', '', 'def at_last_token(h, mask):\n    return h[:, -1]', 'the last column'),
+    ('12', 'check_last_token', '', 'def at_last_token(h, mask):\n'
+     '    return h[torch.arange(len(h)), mask.sum(1) - 1]', 'only if padding is behind'),
+    ('12', 'check_rates', '', 'def rates(n, free, lr, div=2.6):\n'
+     '    return [lr / div ** (n - 1 - k) for k in range(n)]', 'theirs is 0'),
+    ('12', 'check_memo', '', 'PREDICTION = 500 * 10 * 7', 'if only once'),
+    ('12', 'check_left_out', '', """def left_out(judge, text):
+    w = text.split()
+    return [(w[i], judge([' '.join(w[:i] + w[i + 1 :])])[0] - judge([text])[0]) for i in range(len(w))]""",
+     'the sign is turned'),
+    ('13', 'check_needed', 'precision', 'def needed_false_alarms(found, share, wanted):\n'
+     '    return found * share * (1 - wanted) / wanted', 'counted among the honest'),
+    ('13', 'check_words', '', 'def words_needed(g, z=4):\n    return math.ceil(z / (2 * g - 1))',
+     'the square of z'),
+    ('14', 'check_ece', '', 'def ece(b):\n'
+     '    return np.average(b.claimed - b.right, weights=b.reviews)', 'a distance has none'),
+    ('14', 'check_ece', '', """def ece(b):
+    return (b.claimed - b.right).abs().mean()""", 'plain mean of the bins'),
+    ('14', 'check_paired', '', """def paired_interval(a, b):
+    e = 1.96 * np.hypot(a.std(), b.std()) / len(a) ** 0.5
+    d = a.mean() - b.mean()
+    return d - e, d + e""", 'different texts'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    'chapter, check, needs, answer, says', CASES, ids=[f'{c}-{k[6:]}-{s[:18]}' for c, k, _, _, s in CASES]
+)
+def test_a_known_mistake_is_named(chapter, check, needs, answer, says):
+    got = told(chapter, check, needs, answer, 'f' if check == 'check_combine' else '')
+    assert got.startswith('not yet') and says in got
+
+
+@pytest.mark.parametrize('p, says', [(dict(accused=128, wrongly=40), 'only the honest'),
+                                     (dict(accused=90, wrongly=38), 'others are accused')])  # fmt: skip
+def test_alarms(p, says):
+    assert says in told('13', 'check_prediction', '', '', repr(p))
+
+
+def test_where_exercises_begin():
+    "Each chapter says once that a command runs its checks."
+    for path in nbs.all_notebooks():
+        if nbs.kind(path) == 'chapter' and path.name[:2] >= '06':
+            prose = [''.join(c['source']) for c in nbs.read(path)['cells'] if c['cell_type'] == 'markdown']
+            assert sum(f'nlpdeep check {path.name[:2]}`' in s for s in prose) >= 1, path.stem
