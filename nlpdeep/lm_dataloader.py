@@ -201,6 +201,8 @@ class Documents:
     bits.
     """
 
+    at_once = 2**24  # up to so many tokens are also kept in one piece, in 32 bits, once they are needed
+
     def __init__(
         self,
         # a list of tensors, arrays or lists of ids, or an indexable dataset of them; of a tuple the first
@@ -215,8 +217,11 @@ class Documents:
         self.lens = np.fromiter(map(len, self.arrs), np.int64, len(self.arrs))
         for i in range(0, len(docs), 1024):
             _in_range(self.arrs[i : i + 1024], i, vocab_sz)
+        ends = np.cumsum(self.lens)
+        self.begins, self.flat = ends - self.lens, None  # where each begins in `flat`, all ids in a row
         if own:
-            self.arrs = [a.astype(np.int32) for a in self.arrs]
+            self.flat = np.concatenate([*self.arrs, np.empty(0, np.int32)], dtype=np.int32, casting='unsafe')
+            self.arrs = [self.flat[a:b] for a, b in zip(self.begins.tolist(), ends.tolist())]
         # a tensor moves its memory when it is sent to another process: an array that looks at it would not
         else:
             first = (o[0] if isinstance(o, tuple) and o else o for o in docs)
@@ -230,9 +235,34 @@ class Documents:
     def __len__(self):
         return len(self.lens)
 
+    def __getstate__(self):
+        "Another process makes its own `flat`."
+        return vars(self) | dict(flat=None)
+
+    def in_one(self) -> bool:
+        "Are all ids in one array, `flat`? A corpus of more than `at_once` tokens is not copied for that."
+        if self.flat is None and self.lens.sum() < self.at_once:
+            arrs = [o if type(o) is np.ndarray else o.numpy() for o in self.arrs]
+            self.flat = np.concatenate([*arrs, np.empty(0, np.int32)], dtype=np.int32, casting='unsafe')
+        return self.flat is not None
+
     def arrays(self, idxs: np.ndarray) -> list:
+        if self.in_one():
+            first, n = self.begins[idxs], self.lens[idxs]
+            return [self.flat[a:b] for a, b in zip(first.tolist(), (first + n).tolist())]
         some = map(self.arrs.__getitem__, idxs.tolist())
         return [o if type(o) is np.ndarray else o.numpy() for o in some]
+
+    def joined(self, idxs: np.ndarray) -> np.ndarray:
+        "The documents `idxs` one after the other, in 32 bits: (n_tokens,)."
+        first, n = self.begins[idxs], self.lens[idxs]
+        total = int(n.sum())
+        if self.in_one() and total < 100 * len(n):  # many short ones: one look-up is quicker than many copies
+            where = np.arange(total)
+            where += np.repeat(first - (np.cumsum(n) - n), n)
+            return self.flat.take(where)
+        parts = self.arrays(idxs)
+        return np.concatenate([*parts, np.empty(0, np.int32)], dtype=np.int32, casting='unsafe')
 
     def check(self, a: np.ndarray, vocab_sz: int | None = None) -> np.ndarray:
         return a  # done when they were read
@@ -450,10 +480,14 @@ class _Direct:
         self.before_iter()
         self._DataLoader__idxs = self.get_idxs()
         torch.empty((), dtype=torch.int64).random_()  # what PyTorch's loader draws
-        for b in self.create_batches(self.sample()):
-            if self.device is not None:
-                b = to_device(b, self.device)
-            yield self.after_batch(b) if len(self.after_batch.fs) else b
+        batches, then = self.create_batches(self.sample()), self.after_batch
+        if self.device is None and not len(then.fs):
+            yield from batches
+        else:
+            for b in batches:
+                if self.device is not None:
+                    b = to_device(b, self.device)
+                yield then(b) if len(then.fs) else b
         self.after_iter()
         vars(self).pop('it', None)
 
@@ -464,6 +498,7 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
     """
 
     window = 2**18  # tokens copied at a time
+    block = 2**15  # tokens of the mini-batches that are cut out together, in memory
     at_once = 2**24  # an epoch of so many tokens in memory is joined in one piece
 
     def __init__(
@@ -589,26 +624,25 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
         """All mini-batches of an epoch whose documents are in memory: the documents are joined once, then
         many mini-batches are cut and copied together.
         """
-        parts = self.docs.arrays(self.order)
-        if self.backwards:
-            parts = [p[::-1] for p in parts]
+        order = self.order[::-1] if self.backwards else self.order
+        stream = self.docs.joined(order)
+        if self.backwards:  # all documents from their ends, in their order
+            stream = stream[::-1].copy()
         first, n = self.rank * self.bs * self.bl, self.bs * self.bl
-        stream = torch.from_numpy(np.concatenate(parts, dtype=np.int64))[first : first + n + 1]
+        stream = torch.from_numpy(stream)[first : first + n + 1]
         xy = [o.view(self.bs, self.bl) for o in (stream[:-1], stream[1:])]  # (bs, row) each
-        wide = max(self.window // (self.bs * self.seq_len), 1) * self.seq_len
-        kinds = (LMTensorText, self.y_type)
+        wide = max(self.block // (self.bs * self.seq_len), 1) * self.seq_len
         for start in range(0, self.bl, wide):
             some = [o[:, start : start + wide] for o in xy]
             full = some[0].shape[1] // self.seq_len * self.seq_len
-            if full:  # (bs, n * seq_len) -> (n, bs, seq_len), in one copy
-                cut = [o[:, :full].unflatten(1, (-1, self.seq_len)).transpose(0, 1) for o in some]
-                both = [
-                    o.clone(memory_format=torch.contiguous_format).as_subclass(t) for o, t in zip(cut, kinds)
-                ]
-                yield from zip(*(o.unbind() for o in both))
+            cut = [o[:, :full].unflatten(1, (-1, self.seq_len)).transpose(0, 1) for o in some]
+            # (bs, n * seq_len) -> (n, bs, seq_len), in one copy that also widens the ids
+            pairs = list(zip(*(torch.empty(o.shape, dtype=torch.int64).copy_(o).unbind() for o in cut)))
             if full < some[0].shape[1]:
-                rest = [o[:, full:].clone(memory_format=torch.contiguous_format) for o in some]
-                yield tuple(o.as_subclass(t) for o, t in zip(rest, kinds))
+                rest = [o[:, full:] for o in some]
+                pairs.append([torch.empty(o.shape, dtype=torch.int64).copy_(o) for o in rest])
+            for x, y in pairs:
+                yield torch.as_subclass(x, LMTensorText), torch.as_subclass(y, self.y_type)
 
     def _enough(self):
         if self.n_batches or not len(self.docs):

@@ -1103,9 +1103,9 @@ def test_an_epoch_joined_at_once_is_the_epoch_read_in_blocks(monkeypatch, backwa
     for rank in range(world_size):
         kw = dict(bs=3, seq_len=seq_len, shuffle=True, backwards=backwards, rank=rank, world_size=world_size)
         epochs = []
-        for at_once, window in ((2**24, 2**18), (2**24, 64), (0, 2**18)):
+        for at_once, window in ((2**24, 2**15), (2**24, 64), (0, 2**15)):
             monkeypatch.setattr(LMDataLoader, 'at_once', at_once)
-            monkeypatch.setattr(LMDataLoader, 'window', window)
+            monkeypatch.setattr(LMDataLoader, 'block', window)
             dl = LMDataLoader(docs, **kw)
             random.seed(1)
             epochs.append(list(dl) + list(dl))
@@ -1117,3 +1117,21 @@ def test_an_epoch_joined_at_once_is_the_epoch_read_in_blocks(monkeypatch, backwa
         before = y.clone()
         x.zero_()  # a batch is its own memory
         assert torch.equal(y, before)
+
+
+@pytest.mark.parametrize('longest', (20, 900))  # many short documents are looked up, long ones copied
+def test_documents_in_one_array(monkeypatch, longest):
+    rng = np.random.default_rng(longest)
+    docs = [torch.from_numpy(rng.integers(2, 99, n)) for n in (0, *rng.integers(longest // 2, longest, 20))]
+    order = rng.permutation(len(docs))
+    want = np.concatenate([docs[i] for i in order])
+    kept, apart = Documents(docs), Documents(docs)
+    monkeypatch.setattr(apart, 'at_once', 0, raising=False)  # too large a corpus: nothing is copied for it
+    for d in (kept, apart, Documents([])):
+        some = order if len(d) else order[:0]
+        a = d.joined(some)
+        assert a.dtype == np.int32 and np.array_equal(a, want if len(d) else [])
+    assert kept.flat is not None and apart.flat is None
+    assert all(np.array_equal(a, docs[i]) for d in (kept, apart) for i, a in zip(order, d.arrays(order)))
+    sent = pickle.loads(pickle.dumps(kept))  # to another process the ids go once
+    assert sent.flat is None and np.array_equal(sent.joined(order), want)
