@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import json
 import math
 import re
 from collections.abc import Callable, Collection
@@ -33,37 +32,32 @@ from nlpdeep.causal_models import (
 from .causal_training import causal_learner, matmul_precision
 from nlpdeep.core import (
     InputError,
-    atomic,
     device,
-    file_hash,
     own_randomness,
     reading_copy,
     recover,
     set_seed,
     text_hash,
-    versions,
 )
 from .gpt2 import GPT2
 from .language_model import ProgressLog, run_one_cycle
 from .lm_dataloader import LMDataLoader, SortedDataLoader
-from nlpdeep.model_folder import (
-    FORMAT,
-    can_write,
-    check_config,
-    check_files,
-    config_checksum,
-    model_files,
-    read_config,
-    read_settings,
-    read_weights,
-)
+from .model_folder import load_folder, read_config, read_settings, save_folder
 from .schedules import layer_rates
-from .texts import as_frame, check_labels, check_texts, evaluate_classes, name_rows, pair_up
+from nlpdeep.texts import (
+    as_frame,
+    check_labels,
+    check_texts,
+    evaluate_classes,
+    left_out_effects,
+    name_rows,
+    pair_up,
+)
 from .training import classifier_learner
 from .ulmfit import BestEpoch, all_right, class_targets
 
 # %% auto #0
-__all__ = ['CausalClassifierConfig', 'pad_id', 'encode_texts', 'last_real', 'layers_of', 'embed_ids', 'run_layers', 'last_norm',
+__all__ = ['CausalClassifierConfig', 'pad_id', 'encode_texts', 'last_real', 'layers_of', 'last_norm', 'embed_ids', 'run_layers',
            'FrozenCache', 'LastToken', 'layer_groups', 'unfreezing_schedule', 'text_loader', 'fit_causal_classifier',
            'finetune_causal_lm', 'causal_class_probs', 'CausalClassifier', 'log_odds', 'highlight_words']
 
@@ -178,6 +172,16 @@ def layers_of(model: nn.Module) -> nn.ModuleList:
     return model.h if isinstance(model, GPT2) else getattr(*_stack(model))
 
 
+def last_norm(model: nn.Module) -> nn.Module:
+    "What stands between the last block and the head: a norm, and in some models a projection."
+    if isinstance(model, GPT2):
+        return model.ln_f
+    stack, _ = _stack(model)
+    names = ('norm', 'final_layer_norm', 'final_layernorm', 'ln_f', 'project_out')
+    found = [m for m in (getattr(stack, n, None) for n in names) if m is not None]
+    return found[0] if len(found) == 1 else nn.Sequential(*found)
+
+# %% ../nbs/12a_causal_classifier.ipynb #6fd888ac
 class _Reached(Exception):
     "The forward pass has come as far as it was to go; `x` is what it has made."
 
@@ -237,7 +241,7 @@ def _run_stack(model, blocks, **inputs):
 def _stop(x):
     raise _Reached(x)
 
-
+# %% ../nbs/12a_causal_classifier.ipynb #731530cd
 def embed_ids(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
     "ids (bs, seq) -> what the first block reads (bs, seq, emb)."
     if isinstance(model, GPT2):
@@ -261,16 +265,6 @@ def run_layers(model: nn.Module, x: torch.Tensor, first: int = 0, last: int | No
     blocks[end] = _with(blocks[end], after=_stop)
     blocks[first] = _with(blocks[first], before=lambda _: x)
     return _run_stack(model, blocks, input_ids=torch.zeros(x.shape[:2], dtype=torch.long, device=x.device))
-
-
-def last_norm(model: nn.Module) -> nn.Module:
-    "What stands between the last block and the head: a norm, and in some models a projection."
-    if isinstance(model, GPT2):
-        return model.ln_f
-    stack, _ = _stack(model)
-    names = ('norm', 'final_layer_norm', 'final_layernorm', 'ln_f', 'project_out')
-    found = [m for m in (getattr(stack, n, None) for n in names) if m is not None]
-    return found[0] if len(found) == 1 else nn.Sequential(*found)
 
 # %% ../nbs/12a_causal_classifier.ipynb #3454cbc5
 class FrozenCache:
@@ -318,7 +312,7 @@ def _check_groups(lm: nn.Module, free: int, groups: int) -> int:
         raise InputError(f'{free or n} layers cannot thaw in {groups} groups')
     return n
 
-
+# %% ../nbs/12a_causal_classifier.ipynb #f018a2d4
 class LastToken(nn.Module):
     """A causal language model with a classifier's head on the last token of each text. Reads ids (bs, seq)
     filled up behind with `pad_id`.
@@ -729,45 +723,27 @@ class CausalClassifier:
             )
         else:
             less = [' '.join(words[:i] + words[i + 1 :]) for i in range(len(words))]
-            odds = log_odds(
-                torch.from_numpy(self.predict_proba([' '.join(words), *less])).clamp(min=1e-9).log()
-            )[:, k]
-            effect = (odds[0] - odds[1:]).tolist()
+            effect = left_out_effects(self.predict_proba([' '.join(words), *less]), k)
         return [(w, float(e)) for w, e in zip(words, effect)]
 
     def save(self, path: str | Path) -> Path:
         """Write the model folder, whole or not at all. It replaces the files of an older model there, and
         nothing else.
         """
-        from safetensors.torch import save_file
-
         if self.model is None:
             raise InputError('there is nothing to save yet: call fit first')
-        path = Path(path).expanduser()
-        can_write(path)
-        with atomic(path, folder=True, ours=model_files(path).__contains__) as d:
+
+        def fill(d):
             save_pretrained(self.lm._replace(model=self.model.lm), d / 'lm')
-            save_file(
-                {'score.weight': self.model.score.weight.detach().cpu().contiguous()},
-                d / 'head.safetensors',
-                metadata={'format': 'pt'},
-            )
-            cfg = dict(
-                format=FORMAT,
-                made_by='nlpdeep',
-                kind=_KIND,
-                model=self.lm.name,
-                classes=self.classes,
-                settings=dataclasses.asdict(self.cfg),
-                tokens=_probe(self.lm.tokenizer),
-                versions=versions('torch', 'transformers', 'tokenizers'),
-                sha256={f: file_hash(d / f) for f in _files(d)},
-            )
-            (d / 'config.json').write_text(
-                json.dumps(dict(cfg, checksum=config_checksum(cfg)), ensure_ascii=False, indent=1) + '\n',
-                encoding='utf-8',
-            )
-        return path
+
+        config = dict(
+            kind=_KIND,
+            model=self.lm.name,
+            classes=self.classes,
+            settings=dataclasses.asdict(self.cfg),
+            tokens=_probe(self.lm.tokenizer),
+        )
+        return save_folder(path, {'score.weight': self.model.score.weight}, None, config, fill=fill)
 
     @classmethod
     def load(cls, path: str | Path, say: Callable | None = None) -> CausalClassifier:
@@ -775,10 +751,8 @@ class CausalClassifier:
         is not whole, or does not fit here.
         """
         path = Path(path).expanduser()
-        recover(path)
-        if not path.is_dir():
-            raise InputError(f'there is no model folder {path}')
-        cfg = _checked(path)
+        _check_kind(path)
+        weights, _, cfg = load_folder(path)
         self = cls(
             load_pretrained(path / 'lm')._replace(name=cfg['model']),
             read_settings(CausalClassifierConfig, cfg.get('settings'), path),
@@ -794,9 +768,7 @@ class CausalClassifier:
             self.lm.model, len(self.classes), self.cfg.free, self.cfg.groups, self.cfg.drop_p
         )
         try:
-            self.model.score.load_state_dict(
-                {'weight': read_weights(path / 'head.safetensors')['score.weight']}
-            )
+            self.model.score.load_state_dict({'weight': weights['score.weight']})
         except (RuntimeError, KeyError) as e:
             raise InputError(f'the head in {path} does not fit its config ({e!s:.100}): train anew') from e
         self.model.to(device()).eval()
@@ -859,7 +831,7 @@ def highlight_words(words: list, label: str = '', scale: float | None = None) ->
 # %% ../nbs/12a_causal_classifier.ipynb #865671c3
 _PROBE = "Don't it cost $1.00?  NEVER!!!! so so L'été 東京 3/4 #1\n\n <|endoftext|> end"
 
-_KIND = 'causal language model with a head'
+_KIND = 'causal classifier'
 
 
 def _probe(tokenizer) -> str:
@@ -867,38 +839,18 @@ def _probe(tokenizer) -> str:
     ids = tokenizer(_PROBE, add_special_tokens=False, verbose=False)['input_ids']
     return text_hash([start_token(tokenizer), *ids])
 
-
-def _files(d: Path) -> list[str]:
-    "The files of a model folder, but for config.json and those that a file manager leaves behind."
-    return sorted(
-        o.relative_to(d).as_posix()
-        for o in d.rglob('*')
-        if o.is_file()
-        and o != d / 'config.json'
-        and not o.name.startswith('._')
-        and o.name.lower() not in ('.ds_store', 'thumbs.db', 'desktop.ini', '.directory')
-    )
-
 # %% ../nbs/12a_causal_classifier.ipynb #2e7049df
-def _checked(path: Path) -> dict:
-    "The config of a model folder, every file compared with its checksum."
+def _check_kind(path: Path) -> None:
+    "An InputError where `path` is no folder, or that of another kind of model."
+    recover(path)
+    if not path.is_dir():
+        raise InputError(f'there is no model folder {path}')
     if not (path / 'config.json').is_file():
         raise InputError(f'there is no classifier in {path}: config.json is missing')
     cfg = read_config(path)
-    kind = cfg.get('kind', 'other') if isinstance(cfg, dict) and cfg.get('made_by') == 'nlpdeep' else 'other'
-    if kind != _KIND:
-        ours = isinstance(cfg, dict) and cfg.get('made_by') == 'nlpdeep'
+    ours = isinstance(cfg, dict) and cfg.get('made_by') == 'nlpdeep'
+    # the second is what versions up to 0.2 wrote, with the head in a file of its own
+    if not ours or cfg.get('kind') not in (_KIND, 'causal language model with a head'):
         raise InputError(
             f'{path} is not a folder of CausalClassifier' + (': try TextClassifier.load' if ours else '')
         )
-    check_config(path, cfg)
-    check_files(path, cfg)
-    extra = sorted(
-        o for o in set(_files(path)) - set(cfg['sha256']) if o.startswith('lm/') and not o.endswith('.md')
-    )
-    if extra:
-        raise InputError(
-            f'{path} holds files that were not saved with the model: {", ".join(extra)}. Take them out of '
-            f'lm/; some would be read in place of others'
-        )
-    return cfg

@@ -29,7 +29,7 @@ from .gpt2 import GPT2, GPT2Config, KVCache, causal_mask, position_ids
 
 # %% auto #0
 __all__ = ['CausalLM', 'SMOLLM2', 'config_from_hf', 'from_hf', 'extra', 'to_hf', 'count_parameters', 'causal_logits', 'new_cache',
-           'hidden_states', 'head_logits', 'has_plain_head', 'lm_head', 'context_length', 'tiny_tokenizer', 'token_ids',
+           'hidden_states', 'lm_head', 'context_length', 'head_logits', 'has_plain_head', 'tiny_tokenizer', 'token_ids',
            'start_token', 'train_tiny', 'attention_maps', 'quiet_transformers', 'save_pretrained', 'load_pretrained',
            'gpt2_tokenizer', 'token_counts']
 
@@ -69,7 +69,7 @@ def config_from_hf(c: Any) -> GPT2Config:
         c.initializer_range,
     )
 
-
+# %% ../nbs/11a_causal_models.ipynb #ca9a4406
 def from_hf(hf: Any) -> GPT2:
     """Our `GPT2` with the weights of transformers' (a model, with its head or without, or a name or
     folder for
@@ -215,6 +215,19 @@ def hidden_states(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
     )
 
 
+def lm_head(model: nn.Module) -> nn.Module:
+    "The layer that turns hidden states into logits."
+    return model.lm_head if isinstance(model, GPT2) else model.get_output_embeddings()
+
+
+def context_length(model: nn.Module) -> int:
+    "Most tokens that `model` sees at once."
+    if isinstance(model, GPT2):
+        return model.cfg.ctx
+    names = ('max_position_embeddings', 'n_positions', 'n_ctx', 'max_seq_len')
+    return next((n for k in names if (n := getattr(model.config, k, None))), 2**20)
+
+# %% ../nbs/11a_causal_models.ipynb #4acc4449
 class _Given(nn.Module):
     "In the place of a model's body: it has `hidden` (bs, seq, emb) ready."
 
@@ -254,19 +267,6 @@ def has_plain_head(model: nn.Module) -> bool:
     h = 8 * torch.randn(1, 4, head.weight.shape[1], generator=torch.Generator().manual_seed(0))
     h = h.to(head.weight)
     return torch.allclose(head_logits(reading_copy(model), h), head(h), rtol=1e-3, atol=1e-3)
-
-
-def lm_head(model: nn.Module) -> nn.Module:
-    "The layer that turns hidden states into logits."
-    return model.lm_head if isinstance(model, GPT2) else model.get_output_embeddings()
-
-
-def context_length(model: nn.Module) -> int:
-    "Most tokens that `model` sees at once."
-    if isinstance(model, GPT2):
-        return model.cfg.ctx
-    names = ('max_position_embeddings', 'n_positions', 'n_ctx', 'max_seq_len')
-    return next((n for k in names if (n := getattr(model.config, k, None))), 2**20)
 
 # %% ../nbs/11a_causal_models.ipynb #c5edbe22
 CausalLM = namedtuple('CausalLM', 'model tokenizer name')

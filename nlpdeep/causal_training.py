@@ -190,7 +190,7 @@ class HiddenLM(nn.Module):
         head = lm_head(self.model)
         return LazyLogits(h, head.weight, head.bias, low.get(self.precision))
 
-
+# %% ../nbs/11d_finetuning.ipynb #deb192da
 def causal_learner(
     dls: Any,
     model: nn.Module,

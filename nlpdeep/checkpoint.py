@@ -251,7 +251,7 @@ def _settings(o) -> dict:
 def _is_library(cb, *but) -> bool:
     return type(cb).__module__.split('.')[0] in ('fastai', 'nlpdeep') and type(cb).__name__ not in but
 
-
+# %% ../nbs/08b_checkpoints.ipynb #8358ecd5
 _WATCHERS = (
     'Checkpoint _SkipEpochs LossCurve PerplexityCurve ProgressLines Recorder '
     'ProgressCallback ShowGraphCallback '
@@ -296,7 +296,7 @@ def _set_callback_state(cbs, saved: dict):
         else:
             vars(cb).update(saved[key])
 
-
+# %% ../nbs/08b_checkpoints.ipynb #541b5445
 def _differences(there: dict, here: dict) -> list[str]:
     "What differs between two fingerprints, in words."
     out = []
@@ -310,7 +310,7 @@ def _differences(there: dict, here: dict) -> list[str]:
             out.append(k + (f': {a} there, {b} here' if len(f'{a}{b}') < 60 else ''))
     return out
 
-
+# %% ../nbs/08b_checkpoints.ipynb #e037e9e0
 class _SkipEpochs(Callback):
     """The first `n` epochs, which an earlier process has finished, pass without an event for any other
     callback.

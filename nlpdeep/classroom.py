@@ -69,7 +69,7 @@ def _bytes_of(path: Path) -> bytes | None:
     except OSError as e:
         raise InputError(f'{path} cannot be read ({e.strerror}): move it away, and run again') from e
 
-
+# %% ../nbs/14d_classroom.ipynb #17aaae5f
 def copy_course(
     folder: str | Path,  # made if it is not there; may hold an earlier copy, and anything else
 ) -> dict[
@@ -235,7 +235,7 @@ def _verdict(title: str, cell) -> Verdict:
         return Verdict(title, False, 'the check returned no verdict; does the cell still end by calling it?')
     return Verdict(title, says.startswith('well done'), says)
 
-
+# %% ../nbs/14d_classroom.ipynb #f5adb8ca
 def check_chapter(
     path: str | Path,  # the learner's notebook; it is only read
     say: Callable | None = None,  # called with a line of progress, now and then
@@ -304,7 +304,7 @@ def check_chapter(
         ) from e
     return [_verdict(o.title, nb.cells[o.cell]) for o in exercises]
 
-
+# %% ../nbs/14d_classroom.ipynb #eae7c7dc
 def check_summary(verdicts: list[Verdict]) -> str:
     "The verdicts as lines to print, with the count at the end."
     lines = [

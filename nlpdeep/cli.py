@@ -12,8 +12,9 @@ import re
 import shlex
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 from typer.core import TyperGroup
@@ -76,7 +77,7 @@ app = typer.Typer(
 )
 
 
-def _version(show: bool):
+def _version(show: bool) -> None:
     if show:
         typer.echo(f'nlpdeep {version()}')
         raise typer.Exit()
@@ -90,18 +91,18 @@ def _top(
     show: Annotated[
         bool, typer.Option('--version', callback=_version, is_eager=True, help='Print the version and exit.')
     ] = False,
-):
+) -> None:
     """Deep learning for NLP, from raw text to a fine-tuned model. Begin with `nlpdeep ulmfit`; `nlpdeep
     COMMAND --help` explains a command.
     """
 
 
-def main():
+def main() -> None:
     "The console script."
     app()
 
 # %% ../nbs/14a_commands.ipynb #76b50549
-def _texts(data, text, label, group, seed):
+def _texts(data: Path | None, text: str, label: str, group: str | None, seed: int) -> Any:
     "The movie snippets, or texts of the user's own."
     from nlpdeep.corpora import movie_snippets
     from nlpdeep.texts import own_texts
@@ -109,7 +110,9 @@ def _texts(data, text, label, group, seed):
     return own_texts(data, text, label, group=group, seed=seed) if data else movie_snippets()
 
 # %% ../nbs/14a_commands.ipynb #f739bcc2
-def run_ulmfit(df, cfg, say=None, data: str = 'your texts', n_sentences: int = 3):
+def run_ulmfit(
+    df: Any, cfg: Any, say: Callable | None = None, data: str = 'your texts', n_sentences: int = 3
+) -> tuple[Any, dict]:
     """The whole way on `df` (text, label, part): the trained classifier, and a dictionary of all that
     happened (`report` makes a page of it).
     """
@@ -144,7 +147,7 @@ def run_ulmfit(df, cfg, say=None, data: str = 'your texts', n_sentences: int = 3
     )
 
 # %% ../nbs/14a_commands.ipynb #2b16f8e3
-def _at_home(*paths):
+def _at_home(*paths: str | Path | None) -> list:
     """Each path with `~` as the home folder: a shell leaves it as it is in `--out=~/model`. The library does
     so too where it opens a model or a table, but not in all that a command writes: `core.atomic` takes names
     as they are.
@@ -152,7 +155,7 @@ def _at_home(*paths):
     return [None if p is None else type(p)(os.path.expanduser(p)) for p in paths]
 
 
-def _option(help, default='', *names):
+def _option(help: str, default: str = '', *names: str) -> Any:
     return typer.Option(*names, help=help, show_default=default or False)
 
 
@@ -218,7 +221,9 @@ _Size = Annotated[Optional[str], _option('The dial: tiny, small or full.', 'NLPD
 _Quiet = Annotated[bool, typer.Option('--quiet', '-q', help='Only the last screen.')]
 
 # %% ../nbs/14a_commands.ipynb #80d57a23
-def _train(read, out, json_, say, name, **config):
+def _train(
+    read: Callable, out: Path, json_: Path | None, say: Callable | None, name: str, **config: Any
+) -> str:
     """The work of `nlpdeep ulmfit`: `read()` gives the texts. Whatever can fail is looked at before it
     trains. What to print at the end.
     """
@@ -265,7 +270,7 @@ def ulmfit(
     size: _Size = None,
     device: Device = None,
     quiet: _Quiet = False,
-):
+) -> None:
     """
     Fine-tune a language model on your texts, then a classifier by gradual unfreezing, beside two baselines.
 
@@ -320,7 +325,7 @@ _Reader = Annotated[
 ]
 
 
-def train_summary(clf, scores: dict, tfidf: dict, out) -> str:
+def train_summary(clf: Any, scores: dict, tfidf: dict, out: str | Path) -> str:
     "What `nlpdeep train` prints at the end. `scores`: what `evaluate` says, by part; `tfidf`: accuracies."
     names = dict(valid='validation', test='test')
     lines = ['', f'{"":16}{"accuracy":>10}{"TF-IDF":>10}{"F1":>8}{"log loss":>10}{"ECE":>8}']
@@ -338,7 +343,7 @@ def train_summary(clf, scores: dict, tfidf: dict, out) -> str:
         [*lines, f'next            nlpdeep classify --model {model} --data IN.csv --out OUT.csv']
     )
 
-
+# %% ../nbs/14a_commands.ipynb #983a4de9
 @app.command(
     epilog='Exit code 0: done. 2: something in the input must be mended, and the message says what; nothing '
     'was written.'
@@ -363,7 +368,7 @@ def train(
     seed: Seed = None,
     device: Device = None,
     quiet: _Quiet = False,
-):
+) -> None:
     """
     Train a classifier with any reader: seconds with few labels, minutes with many.
 
@@ -456,7 +461,7 @@ def pretrain_command(
     seed: Seed = None,
     device: Device = None,
     quiet: _Quiet = False,
-):
+) -> None:
     """
     Teach a language model to read, from random weights, on a heap of text of any language.
 
@@ -504,7 +509,7 @@ def pretrain_command(
     )
 
 # %% ../nbs/14a_commands.ipynb #4e7f1a01
-def _table_chunks(path, rows: int):
+def _table_chunks(path: str | Path, rows: int) -> Iterator:
     "The rows of a .csv, .tsv or .jsonl file, compressed or not, as frames of strings, so many at a time."
     import pandas as pd
 
@@ -530,9 +535,9 @@ def _table_chunks(path, rows: int):
 
 
 def classify_table(
-    clf,  # a `TextClassifier`
-    path,  # a .csv, .tsv or .jsonl file, also compressed
-    out,  # a .csv file: the same rows with columns `label` (`said`, where there is one) and `probability`
+    clf: Any,  # a `TextClassifier`
+    path: str | Path,  # a .csv, .tsv or .jsonl file, also compressed
+    out: str | Path,  # a .csv file: the same rows with columns `label` (else `said`) and `probability`
     text: str = 'text',  # the column of the texts
     on_bad: str = 'skip',  # a row without a text, or of unknown words only: `skip`, `guess` or `refuse` it
     rows: int = 1000,  # judged at a time
@@ -564,7 +569,7 @@ def classify_table(
     return dict(judged=n - len(bad), skipped=len(bad), rows=bad[:5])
 
 # %% ../nbs/14a_commands.ipynb #78b2a53d
-def _lines_of(stream) -> list[str]:
+def _lines_of(stream: Any) -> list[str]:
     "The lines of standard input, which is UTF-8, with or without a byte order mark."
     from nlpdeep.texts import decode_utf8
 
@@ -599,7 +604,7 @@ def classify(
         str, typer.Option(help='With --data, a row that has no text: skip it, or refuse the table.')
     ] = 'skip',
     device: Device = None,
-):
+) -> None:
     """
     Judge texts with a saved model.
 
@@ -665,7 +670,7 @@ def generate_command(
     top_k: Annotated[int, typer.Option(help='Draw from so many likeliest words; 0: from all.')] = 50,
     seed: Seed = None,
     device: Device = None,
-):
+) -> None:
     """
     Let the language model of a saved model write.
 
@@ -711,7 +716,7 @@ def bench_command(
     what: Annotated[str, typer.Argument(help=f'One of: {", ".join(BENCHES)}.', show_default=False)],
     rounds: Annotated[int, typer.Option(help='Timed rounds, after one to warm up.')] = 5,
     json_: Json = None,
-):
+) -> None:
     """
     Time our parts beside fastai's, in turn and in one process, and compare what they return.
 
@@ -757,7 +762,7 @@ def record_command(
     minutes: Annotated[
         Optional[float], typer.Option(help='Begin no further run after so many.', show_default='no limit')
     ] = None,
-):
+) -> None:
     """
     List the recorded runs of the course, or make them again.
 
@@ -800,7 +805,7 @@ def record_command(
 
 # %% ../nbs/14a_commands.ipynb #40d02f6e
 @app.command('doctor')
-def doctor_command(network: Annotated[bool, typer.Option(help='Ask the package index too.')] = True):
+def doctor_command(network: Annotated[bool, typer.Option(help='Ask the package index too.')] = True) -> None:
     """
     Look at the installation: what is there, what is broken, what to do.
 
@@ -825,7 +830,7 @@ _Open = Annotated[bool, typer.Option('--open', help='Start JupyterLab on it.')]
     epilog='Exit code 0: done. 2: something must be mended, and the message says what; nothing of yours was '
     'touched.',
 )
-def course_command(folder: _Course = Path('nlpdeep-course'), open_: _Open = False):
+def course_command(folder: _Course = Path('nlpdeep-course'), open_: _Open = False) -> None:
     """
     Copy the course into a folder: chapters, workshops and solutions of this version.
 
@@ -873,7 +878,7 @@ def check_command(
     ],
     folder: Annotated[Optional[Path], _option('Where the notebooks are.', 'here, or nlpdeep-course')] = None,
     quiet: Annotated[bool, typer.Option('--quiet', '-q', help='No progress, only the verdicts.')] = False,
-):
+) -> None:
     """
     Run the exercises of your copy of a chapter, and say how far they are.
 

@@ -27,7 +27,7 @@ from typing import Any
 
 # %% auto #0
 __all__ = ['SIZES', 'InputError', 'is_missing', 'check_characters', 'check_text', 'settings', 'version', 'home', 'cuda', 'size',
-           'pick', 'set_seed', 'own_randomness', 'device', 'reading_copy', 'precision', 'device_report', 'versions',
+           'pick', 'set_seed', 'own_randomness', 'device', 'precision', 'reading_copy', 'device_report', 'versions',
            'threads', 'torch_threads', 'recover', 'check_destination', 'atomic', 'write_json', 'file_hash', 'text_hash']
 
 # %% ../nbs/00a_core.ipynb #6e0de463
@@ -144,7 +144,7 @@ def set_seed(seed: int | None = None) -> int:
     torch.manual_seed(seed)
     return seed
 
-# %% ../nbs/00a_core.ipynb #9fe979aa
+# %% ../nbs/00a_core.ipynb #fe7065b0
 @contextlib.contextmanager
 def own_randomness(seed: int | None = None) -> Iterator[None]:
     """In this block the generators of Python, NumPy and PyTorch (every device) begin at `seed` (None: where
@@ -163,7 +163,7 @@ def own_randomness(seed: int | None = None) -> Iterator[None]:
         random.setstate(python)
         np.random.set_state(numpy_)
 
-
+# %% ../nbs/00a_core.ipynb #9fe979aa
 def device() -> str:
     "`cuda` where it works, else `cpu`; `$NLPDEEP_DEVICE` overrides."
     d = os.environ.get('NLPDEEP_DEVICE', '').strip().lower()
@@ -184,6 +184,22 @@ def _amx() -> bool:
     return bool(probe and probe())
 
 
+def precision(dev: str | None = None) -> str:
+    """`bf16`, `fp16` or `fp32` for `dev`: bf16 where the GPU has it or the CPU has AMX, fp16 on other GPUs,
+    else fp32.
+    """
+    p = os.environ.get('NLPDEEP_PRECISION', '').strip().lower()
+    if p not in ('', 'bf16', 'fp16', 'fp32'):
+        raise InputError(f'NLPDEEP_PRECISION is {p!r}; it takes bf16, fp16 or fp32')
+    if p:
+        return p
+    if (dev or device()).startswith('cuda'):
+        import torch
+
+        return 'bf16' if torch.cuda.get_device_capability()[0] >= 8 else 'fp16'
+    return 'bf16' if _amx() else 'fp32'
+
+# %% ../nbs/00a_core.ipynb #714c63cf
 def reading_copy(model: Any) -> Any:
     """The same weights in evaluation mode, with a state of its own: a call reads with it, and neither
     the model
@@ -202,22 +218,6 @@ def reading_copy(model: Any) -> Any:
         return new
 
     return copied(getattr(model, '_orig_mod', model))
-
-
-def precision(dev: str | None = None) -> str:
-    """`bf16`, `fp16` or `fp32` for `dev`: bf16 where the GPU has it or the CPU has AMX, fp16 on other GPUs,
-    else fp32.
-    """
-    p = os.environ.get('NLPDEEP_PRECISION', '').strip().lower()
-    if p not in ('', 'bf16', 'fp16', 'fp32'):
-        raise InputError(f'NLPDEEP_PRECISION is {p!r}; it takes bf16, fp16 or fp32')
-    if p:
-        return p
-    if (dev or device()).startswith('cuda'):
-        import torch
-
-        return 'bf16' if torch.cuda.get_device_capability()[0] >= 8 else 'fp16'
-    return 'bf16' if _amx() else 'fp32'
 
 # %% ../nbs/00a_core.ipynb #657cf239
 def device_report() -> str:
@@ -378,7 +378,7 @@ def _stage(place: Path, folder: bool):
                 _unlock(lock)
     return _new_stage(place, place)
 
-
+# %% ../nbs/00a_core.ipynb #2ca8d44f
 def recover(path: str | Path) -> None:
     """Finish or remove what a killed writer has left of its work on `path`; what a living one is at stays."""
     try:
@@ -403,7 +403,7 @@ def recover(path: str | Path) -> None:
             shutil.rmtree(o, ignore_errors=True)
         _unlock(lock)
 
-
+# %% ../nbs/00a_core.ipynb #2388eeaa
 def check_destination(path: str | Path, folder: bool = False) -> None:
     "An InputError unless a file (a folder if `folder`) can be put at `path`: to ask before any work is done."
     if _is_stream(path):
@@ -470,7 +470,7 @@ def _settle(part: Path, tmp: Path) -> None:
         for here, _, _ in os.walk(part):
             _sync(here)
 
-
+# %% ../nbs/00a_core.ipynb #84214fb2
 def _swap(a: Path, b: Path) -> None:
     "Exchange two folders in one step: nobody ever finds nothing at either place."
     import ctypes
@@ -506,7 +506,7 @@ def _take_along(names, old: Path, new: Path) -> None:
         with contextlib.suppress(FileExistsError):
             os.link(old / o, new / o, follow_symlinks=False)
 
-
+# %% ../nbs/00a_core.ipynb #d55f359a
 def _fill(new: Path, place: Path) -> None:
     "Move every file of `new` to its place in the folder `place`, one by one."
     lock = _flock(place, wait=True)
@@ -543,7 +543,7 @@ def _replace_in_place(part: Path, place: Path, tmp: Path, ours) -> None:
             with contextlib.suppress(OSError):
                 (place / d).rmdir() if d.name else None  # only where it is empty now
 
-
+# %% ../nbs/00a_core.ipynb #1620f3a5
 def _commit(part: Path, place: Path, tmp: Path, folder: bool, ours) -> None:
     "What is ready in `part` takes its place."
     _settle(part, tmp)
@@ -577,7 +577,7 @@ def _commit(part: Path, place: Path, tmp: Path, folder: bool, ours) -> None:
                 raise
     _sync(place.parent)
 
-
+# %% ../nbs/00a_core.ipynb #b3bf53c2
 @contextlib.contextmanager
 def atomic(path: str | Path, folder: bool = False, ours: Callable | None = None) -> Iterator[Path]:
     """Yields a temporary path beside `path` (a folder if `folder`); on success it takes `path`'s place, on

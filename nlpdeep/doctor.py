@@ -153,7 +153,7 @@ def _check_network():
         else 'the package index cannot be reached: corpora must lie in NLPDEEP_DATA or the cache',
     )
 
-
+# %% ../nbs/00c_doctor.ipynb #7c139bda
 def doctor(network: bool = True) -> list[tuple[bool, str]]:
     "What is installed, what is broken, and what to do: `(ok, text)` a line. Loads torch."
     checks = [_check_packages, _check_torchvision, _check_places] + ([_check_network] if network else [])

@@ -32,7 +32,7 @@ from nlpdeep.rules import (
 )
 
 # %% auto #0
-__all__ = ['LangTables', 'can_match', 'affix_reach', 'split_affixes', 'merge_specials', 'lang_tables', 'NeedsNeighbours',
+__all__ = ['LangTables', 'can_match', 'split_affixes', 'affix_reach', 'merge_specials', 'lang_tables', 'NeedsNeighbours',
            'BoundedCache', 'chunks_of', 'WordTokenizer', 'maybe_wrep', 'ruled_chunk', 'FastRules']
 
 # %% ../nbs/02b_fast_words.ipynb #b5fc8a00
@@ -105,6 +105,79 @@ _re_letters = re.compile('[a-zA-Z]*')
 _NEAR = 48  # characters at an end of a long chunk that are looked at
 
 
+def split_affixes(s: str, T: LangTables) -> list[str]:
+    """spaCy's first pass over a chunk: cut off prefixes and suffixes until nothing gives, then split the rest
+    at infixes. Of a long chunk only the ends are looked at (`_peel`), so the time is linear in its length.
+    """
+    exc, front, back, last, k = T.exceptions, [], [], 0, 0
+    if len(s) > 2 * _NEAR and T.bounded and not T.whole:
+        front, s, back = _peel(s, T)
+    while s and len(s) != last and s not in exc and not (T.whole and T.whole(s)):
+        last = len(s)
+        if T.plain:
+            k = _re_letters.match(s).end()  # no suffix or infix begins before `k`
+        if k == last:
+            break
+        m = None if T.lower and 'a' <= s[0] <= 'z' else T.prefix.search(s)
+        i = m.end() - m.start() if m else 0
+        if 0 < i < last and s[i:] in exc:
+            front.append(s[:i])
+            s = s[i:]
+            break
+        m = T.suffix.search(s[i:], 0 if i else k)
+        j = m.end() - m.start() if m else 0
+        if 0 < j < last and s[:-j] in exc:
+            back.append(s[-j:])
+            s = s[:-j]
+            break
+        if i:
+            front.append(s[:i])
+        if j:
+            back.append(s[-j:])
+        s = s[i : last - j]
+    return front + _rest(s, T) + back[::-1]
+
+
+def _rest(s, T):
+    "What is left of a chunk: nothing, a special case, a whole, or pieces between infixes."
+    if not s:
+        return []
+    if s in T.exceptions:
+        return list(T.exceptions[s])
+    k = _re_letters.match(s).end() if T.plain else 0
+    if k == len(s) or T.whole and T.whole(s) or T.url and T.url(s):
+        return [s]
+    out, start = [], 0
+    for m in T.infix.finditer(s, k):
+        if m.start() == 0:
+            continue
+        out += [o for o in (s[start : m.start()], m[0]) if o]
+        start = m.end()
+    return out + ([s[start:]] if start < len(s) else [])
+
+# %% ../nbs/02b_fast_words.ipynb #d105deb6
+def _peel(s, T):
+    """The affixes in front and at the end of a long chunk, and what is left between. No special case is
+    so long, and
+    a match that fills all that is looked at (a run of dots, say) is left to the slow way.
+    """
+    front, back, lo, hi = [], [], 0, len(s)
+    while hi - lo > 2 * _NEAR:
+        head, tail = s[lo : lo + _NEAR], s[hi - _NEAR : hi]
+        m = T.prefix.search(head)
+        i = m.end() - m.start() if m else 0
+        m = T.suffix.search(tail)
+        j = m.end() - m.start() if m else 0
+        if i > _NEAR // 2 or j > _NEAR // 2 or not i + j:
+            break
+        if i:
+            front.append(s[lo : lo + i])
+        if j:
+            back.append(s[hi - j : hi])
+        lo, hi = lo + i, hi - j
+    return front, s[lo:hi], back
+
+# %% ../nbs/02b_fast_words.ipynb #6c48e65e
 def affix_reach(pattern: re.Pattern) -> int | None:
     """How many characters a match of `pattern` and what it looks at around it can span, where it is
     bounded but for
@@ -150,79 +223,6 @@ def affix_reach(pattern: re.Pattern) -> int | None:
         return total
 
     return most(P.parse(pattern.pattern, pattern.flags))
-
-
-def split_affixes(s: str, T: LangTables) -> list[str]:
-    """spaCy's first pass over a chunk: cut off prefixes and suffixes until nothing gives, then split the rest
-    at infixes. Of a long chunk only the ends are looked at (`_peel`), so the time is linear in its length.
-    """
-    exc, front, back, last, k = T.exceptions, [], [], 0, 0
-    if len(s) > 2 * _NEAR and T.bounded and not T.whole:
-        front, s, back = _peel(s, T)
-    while s and len(s) != last and s not in exc and not (T.whole and T.whole(s)):
-        last = len(s)
-        if T.plain:
-            k = _re_letters.match(s).end()  # no suffix or infix begins before `k`
-        if k == last:
-            break
-        m = None if T.lower and 'a' <= s[0] <= 'z' else T.prefix.search(s)
-        i = m.end() - m.start() if m else 0
-        if 0 < i < last and s[i:] in exc:
-            front.append(s[:i])
-            s = s[i:]
-            break
-        m = T.suffix.search(s[i:], 0 if i else k)
-        j = m.end() - m.start() if m else 0
-        if 0 < j < last and s[:-j] in exc:
-            back.append(s[-j:])
-            s = s[:-j]
-            break
-        if i:
-            front.append(s[:i])
-        if j:
-            back.append(s[-j:])
-        s = s[i : last - j]
-    return front + _rest(s, T) + back[::-1]
-
-
-def _peel(s, T):
-    """The affixes in front and at the end of a long chunk, and what is left between. No special case is
-    so long, and
-    a match that fills all that is looked at (a run of dots, say) is left to the slow way.
-    """
-    front, back, lo, hi = [], [], 0, len(s)
-    while hi - lo > 2 * _NEAR:
-        head, tail = s[lo : lo + _NEAR], s[hi - _NEAR : hi]
-        m = T.prefix.search(head)
-        i = m.end() - m.start() if m else 0
-        m = T.suffix.search(tail)
-        j = m.end() - m.start() if m else 0
-        if i > _NEAR // 2 or j > _NEAR // 2 or not i + j:
-            break
-        if i:
-            front.append(s[lo : lo + i])
-        if j:
-            back.append(s[hi - j : hi])
-        lo, hi = lo + i, hi - j
-    return front, s[lo:hi], back
-
-
-def _rest(s, T):
-    "What is left of a chunk: nothing, a special case, a whole, or pieces between infixes."
-    if not s:
-        return []
-    if s in T.exceptions:
-        return list(T.exceptions[s])
-    k = _re_letters.match(s).end() if T.plain else 0
-    if k == len(s) or T.whole and T.whole(s) or T.url and T.url(s):
-        return [s]
-    out, start = [], 0
-    for m in T.infix.finditer(s, k):
-        if m.start() == 0:
-            continue
-        out += [o for o in (s[start : m.start()], m[0]) if o]
-        start = m.end()
-    return out + ([s[start:]] if start < len(s) else [])
 
 # %% ../nbs/02b_fast_words.ipynb #99995683
 def merge_specials(toks: list[str], T: LangTables) -> tuple[list[str], bool]:

@@ -89,7 +89,7 @@ def _sweep(folder, name):
         shutil.rmtree(o, ignore_errors=True)
 
 
-def cached(out: str | Path, make: Callable[[Path], None], folder: bool = False) -> Path:
+def cached(out: Path, make: Callable[[Path], None], folder: bool = False) -> Path:
     """`out` from the cache if it is there unchanged, else made by `make(tmp)`: by one process, all of it or
     nothing.
     """
@@ -107,7 +107,6 @@ def cached(out: str | Path, make: Callable[[Path], None], folder: bool = False) 
 
 # %% ../nbs/01a_fetch.ipynb #6c53b2f1
 _MAGIC = {b'PK': 'zip', b'\x1f\x8b': 'gz', b'BZh': 'bz2', b'\xfd7zXZ': 'xz'}
-
 ARCHIVE_ERRORS = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -119,7 +118,7 @@ ARCHIVE_ERRORS = (
     NotImplementedError,
 )
 
-
+# %% ../nbs/01a_fetch.ipynb #dc70d342
 def _zip_count(path) -> int | None:
     "How many members the end of a zip says there are; None where that cannot be found."
     size = path.stat().st_size
@@ -162,7 +161,7 @@ class _TarInfo(tarfile.TarInfo):
                 )
         return super()._proc_member(tar)
 
-
+# %% ../nbs/01a_fetch.ipynb #5353141c
 def _zip(path, kind):
     "(name, size, plain file or folder?, function that reads it) of each member."
     with zipfile.ZipFile(path) as z:
@@ -620,7 +619,7 @@ def find_local(corpus: str, path: str | Path | None = None, names: Iterable[str]
     )
 
 
-def unpacked(corpus: str, place: str | Path) -> Path:
+def unpacked(corpus: str, place: Path) -> Path:
     "The folder `place`, or the one in the cache that the archive `place` was unpacked to."
     if place.is_dir():
         return place
@@ -629,7 +628,7 @@ def unpacked(corpus: str, place: str | Path) -> Path:
     )
 
 
-def find_files(corpus: str, folder: str | Path, names: Iterable[str], instead: str = '') -> list[Path]:
+def find_files(corpus: str, folder: Path, names: Iterable[str], instead: str = '') -> list[Path]:
     "The files (or folders) called `names` in `folder`, the nearest to its top."
     found = {n: min(folder.rglob(n), key=lambda o: len(o.parts), default=None) for n in names}
     missing = [n for n, o in found.items() if not o]

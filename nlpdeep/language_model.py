@@ -262,7 +262,7 @@ class ProgressLog:
             yield self.now
         self.now = None
 
-
+# %% ../nbs/09b_language_model.ipynb #ea99cc3a
 class LossCurve(Callback):
     """Notes the training loss of every step in `losses`, moves the bar, hands each epoch's record (losses and
     metrics) to `each_epoch`.
@@ -304,7 +304,7 @@ class LossCurve(Callback):
             self.epochs.append((len(self.losses) - self.first, tuple(self.learn.recorder.values[-1])))
             self.each_epoch(*self.learn.recorder.values[-1])
 
-
+# %% ../nbs/09b_language_model.ipynb #cc49da01
 def run_one_cycle(
     learn: Any,
     epochs: int,

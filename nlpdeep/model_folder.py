@@ -26,7 +26,7 @@ from .numericalization import Vocab
 from .processor import TextProcessor
 
 # %% auto #0
-__all__ = ['FORMAT', 'config_checksum', 'model_files', 'save_folder', 'can_write', 'read_config', 'check_config', 'check_files',
+__all__ = ['FORMAT', 'config_checksum', 'model_files', 'can_write', 'save_folder', 'read_config', 'check_config', 'check_files',
            'read_object', 'read_settings', 'read_weights', 'load_folder']
 
 # %% ../nbs/09f_model_folder.ipynb #7b200c3d
@@ -52,6 +52,28 @@ def model_files(path: str | Path) -> set[str]:
     return names
 
 
+def can_write(path: str | Path) -> None:
+    "An InputError unless a model folder can be put at `path`: asked before any work is done."
+    path = Path(path).expanduser()
+    try:
+        file = path.exists() and not path.is_dir()
+    except OSError as e:
+        raise InputError(f'cannot write to {path} ({e.strerror or e}): choose another place') from e
+    if file:
+        raise InputError(f'{path} is a file, and the model is a folder: choose another place')
+    recover(path)
+    mark = path / 'config.json'
+    if (
+        path.is_dir()
+        and any(o.name != 'lost+found' for o in path.iterdir())  # of a disk mounted there
+        and not (mark.is_file() and b'"made_by": "nlpdeep"' in mark.read_bytes())
+    ):
+        raise InputError(
+            f'{path} holds files that are no model of nlpdeep: choose another place, or empty it'
+        )
+    check_destination(path, folder=True)
+
+# %% ../nbs/09f_model_folder.ipynb #59c4318d
 def save_folder(
     path: str | Path,
     weights: dict,
@@ -97,28 +119,6 @@ def save_folder(
             encoding='utf-8',
         )
     return path
-
-
-def can_write(path: str | Path) -> None:
-    "An InputError unless a model folder can be put at `path`: asked before any work is done."
-    path = Path(path).expanduser()
-    try:
-        file = path.exists() and not path.is_dir()
-    except OSError as e:
-        raise InputError(f'cannot write to {path} ({e.strerror or e}): choose another place') from e
-    if file:
-        raise InputError(f'{path} is a file, and the model is a folder: choose another place')
-    recover(path)
-    mark = path / 'config.json'
-    if (
-        path.is_dir()
-        and any(o.name != 'lost+found' for o in path.iterdir())  # of a disk mounted there
-        and not (mark.is_file() and b'"made_by": "nlpdeep"' in mark.read_bytes())
-    ):
-        raise InputError(
-            f'{path} holds files that are no model of nlpdeep: choose another place, or empty it'
-        )
-    check_destination(path, folder=True)
 
 # %% ../nbs/09f_model_folder.ipynb #fa8df089
 def read_config(path: Path) -> dict:
@@ -171,7 +171,7 @@ def check_files(path: Path, cfg: dict) -> None:
                 f'{path / f} is cut short or was edited since it was saved: copy it again, or train anew'
             )
 
-
+# %% ../nbs/09f_model_folder.ipynb #b7a824c8
 def read_object(file: Path) -> dict:
     "The JSON object in `file`; an InputError where there is none."
     try:
@@ -221,6 +221,11 @@ def read_weights(file: Path) -> dict:
             raise InputError(f'{file}: {k} holds values that are no finite numbers: train anew')
     return weights
 
+# %% ../nbs/09f_model_folder.ipynb #1e0b2b05
+_OLDER_KIND = 'causal language model with a head'  # `CausalClassifier` of version 0.2 and before
+# what is no part of a model and may lie in its folder: notes, and what file managers leave behind
+_BYSTANDER = re.compile(r'(?i)\.md$|(^|/)(\._[^/]*|\.ds_store|thumbs\.db|desktop\.ini|\.directory)$')
+
 
 def load_folder(path: str | Path) -> tuple[dict, TextProcessor | None, dict]:
     """Weights, words (None: the model has a tokenizer of its own) and config of a model folder, every
@@ -243,19 +248,20 @@ def load_folder(path: str | Path) -> tuple[dict, TextProcessor | None, dict]:
     cfg = read_config(path)
     if not isinstance(cfg, dict) or cfg.get('made_by') != 'nlpdeep':
         raise InputError(f'{path}/config.json is not from nlpdeep')
-    own_words = cfg.get('words') is False
-    check_there('model.safetensors', *([] if own_words else ['vocab.json', 'tokenizer.json']))
+    own_words = cfg.get('words') is False or cfg.get('kind') == _OLDER_KIND
+    weights = path / ('head.safetensors' if cfg.get('kind') == _OLDER_KIND else 'model.safetensors')
+    check_there(weights.name, *([] if own_words else ['vocab.json', 'tokenizer.json']))
     check_config(path, cfg)
     check_files(path, cfg)
     if own_words:
         extra = {o.relative_to(path).as_posix() for o in (path / 'lm').rglob('*') if o.is_file()}
-        extra = sorted(o for o in extra - set(cfg['sha256']) if not o.endswith('.md'))
+        extra = sorted(o for o in extra - set(cfg['sha256']) if not _BYSTANDER.search(o))
         if extra:
             raise InputError(
                 f'{path} holds files that were not saved with the model: {", ".join(extra)}. Take them out '
                 f'of lm/; some would be read in place of others'
             )
-        return read_weights(path / 'model.safetensors'), None, cfg
+        return read_weights(weights), None, cfg
     tok = read_object(path / 'tokenizer.json')
     odd = [k for k, kind in (('lang', str), ('kind', str), ('hash', str)) if not isinstance(tok.get(k), kind)]
     if odd or not re.fullmatch('[A-Za-z_-]{1,20}', tok['lang']) or tok['kind'] not in ('words', 'pieces'):
@@ -280,4 +286,4 @@ def load_folder(path: str | Path) -> tuple[dict, TextProcessor | None, dict]:
             f'{path} was trained on words cut in another way than this installation cuts them '
             f'({diff or "the tokenizer itself differs"}): its weights would read noise'
         )
-    return read_weights(path / 'model.safetensors'), words, cfg
+    return read_weights(weights), words, cfg

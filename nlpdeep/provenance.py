@@ -104,7 +104,7 @@ class _Module:
 def _module(file: Path, changed: int) -> _Module:
     return _Module(file)
 
-
+# %% ../nbs/00e_provenance.ipynb #52d52fb9
 # What keeps the books: it writes results down and makes none.
 _BOOKS = {'runs', 'provenance'}
 _KEEPERS = 'record results results_dir summary published show_results show_bench this_command'.split()
@@ -165,7 +165,7 @@ def code_used(script: Path) -> dict[tuple[str, str], str]:
             named(module, module.pieces[name])
     return found
 
-
+# %% ../nbs/00e_provenance.ipynb #b6b511a3
 def _hash(pieces: dict) -> str:
     return text_hash(repr(sorted(pieces.items())))[:16]
 

@@ -81,7 +81,7 @@ def results(name: str, device: str | None = None, archived: bool = False) -> lis
     have = sorted(o.stem for o in results_dir().glob('*.json')) if results_dir().is_dir() else []
     raise InputError(f'no recorded run {name!r} in {results_dir()}; there are: {", ".join(have) or "none"}')
 
-
+# %% ../nbs/00b_records.ipynb #ff62ef5e
 def _started_with() -> Path | None:
     "The script that this process runs, None in a notebook or a terminal."
     file = getattr(sys.modules.get('__main__'), '__file__', None)
@@ -99,7 +99,7 @@ def _same_run(old, new, key):
         and all(a[k] == b[k] for k in ('device', 'precision'))
     )
 
-
+# %% ../nbs/00b_records.ipynb #82780e32
 def record(
     name: str,  # the file: `nbs/results/NAME.json`
     metrics: dict,  # what was measured, numbers only

@@ -225,7 +225,7 @@ def seed_range(text: str) -> list[int]:
         out += range(int(first), int(last or first) + 1)
     return list(dict.fromkeys(out))
 
-
+# %% ../nbs/00f_runs.ipynb #82ec30bc
 def make(
     file: Path,  # a script with a PLAN and run(seed, **config)
     seeds: list[int] | None = None,  # only these (None: those of the plan)
@@ -290,7 +290,7 @@ def make(
             say(f'{what}{"" if seed is None else f", seed {seed}"}: {shown} ({took:.1f} min)')
     return 0
 
-
+# %% ../nbs/00f_runs.ipynb #0ec4c531
 def run_script(file: str | Path) -> None:
     "A script called by itself: `python nbs/runs/NAME.py --seeds 1-5 --only TEXT --again`."
     about = ast.get_docstring(ast.parse(Path(file).read_text(encoding='utf-8')))

@@ -40,6 +40,7 @@ from nlpdeep.texts import (
     check_labels,
     check_texts,
     evaluate_classes,
+    left_out_effects,
     name_rows,
     normalize_text,
     own_label,
@@ -1079,10 +1080,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         if pieces is None:
             pieces = int(np.clip(30_000 // max(len(text.split()), 1), 20, 200))
         names, probs = self._model.left_out(text, pieces)
-        probs = temper(probs.astype(float), self.temperature_, self.several_ is not None).clip(1e-7, 1 - 1e-7)
-        rest = 1 - probs[:, k] if self.several_ else np.delete(probs, k, 1).sum(1)
-        odds = np.log(probs[:, k]) - np.log(rest)
-        return Explanation([(t, float(odds[0] - o)) for t, o in zip(names, odds[1:])], str(self.classes[k]))
+        probs = temper(probs.astype(float), self.temperature_, self.several_ is not None)
+        return Explanation(zip(names, left_out_effects(probs, k, bool(self.several_))), str(self.classes[k]))
 
     # -- on disk
 

@@ -23,7 +23,7 @@ from .fetch import short_path, tell
 # %% auto #0
 __all__ = ['MAX_CHARS', 'subsample', 'decode_utf8', 'own_texts', 'own_documents', 'name_rows', 'text_column', 'check_texts',
            'normalize_text', 'pair_up', 'own_label', 'as_frame', 'check_labels', 'calibration_error',
-           'evaluate_classes']
+           'evaluate_classes', 'left_out_effects']
 
 # %% ../nbs/01c_texts.ipynb #16c8440a
 def subsample(df: Any, limit: int | None = None, labels: int | None = None, seed: int = 42) -> Any:
@@ -94,7 +94,7 @@ def _utf8(f):
     "The text of a file; where it is not UTF-8, the error names the line."
     return decode_utf8(f.read_bytes(), short_path(f))
 
-
+# %% ../nbs/01c_texts.ipynb #35cfaaeb
 def _refuse_json(path, s):
     "JSON is no table and no text to learn from: known by its name, or where all of it or each line is JSON."
     found = path.suffix.lower() in ('.json', '.jsonl', '.ndjson')
@@ -109,7 +109,7 @@ def _refuse_json(path, s):
             f'pandas.read_json(…, lines=True).to_csv(…, index=False)'
         )
 
-
+# %% ../nbs/01c_texts.ipynb #c48717df
 def _lone_quote(s, sep):
     """The first and last line of a cell in which a quotation mark that stands alone has swallowed the ends
     of rows; None where there is no such cell.
@@ -147,7 +147,7 @@ def _lone_quote(s, sep):
         csv.field_size_limit(before)
     return None
 
-
+# %% ../nbs/01c_texts.ipynb #536a5b63
 def _table(path, text, label, group):
     "A .csv or .tsv with a header as a frame of strings."
     import pandas as pd
@@ -444,7 +444,7 @@ def pair_up(texts: Collection[str], labels: Collection, what: str) -> list[tuple
         raise InputError(f'{len(texts)} {what} texts and {len(labels)} labels: one label for each text')
     return list(zip(texts, labels))
 
-
+# %% ../nbs/01c_texts.ipynb #2714917e
 def own_label(label: Any) -> str | int | float | bool | None:
     """A label in its own type as plain Python has it (str, int, float, bool); None where it is missing or ''.
     Anything else is an InputError.
@@ -470,7 +470,7 @@ def _own_labels(labels) -> list:
         raise InputError('some labels are strings and some are numbers: make them of one kind')
     return labels
 
-
+# %% ../nbs/01c_texts.ipynb #7990761d
 def _from_frame(df):
     """A user's DataFrame as text, label, part, row; held-out texts without labels (parts `unsup-...`) are
     left out.
@@ -627,3 +627,15 @@ def evaluate_classes(labels: Collection, probs: Any, classes: Collection) -> dic
         per_class=per_class,
         probs=probs,
     )
+
+# %% ../nbs/01c_texts.ipynb #7a239f96
+def left_out_effects(probs: Any, k: int, several: bool = False) -> list[float]:
+    """What each part of a text says for class `k`, in log-odds: probabilities (1 + parts, classes) of the
+    whole text and of the text without each part. `several`: each class has a probability of its own.
+    """
+    import numpy as np
+
+    probs = np.asarray(probs, dtype=float).clip(1e-7, 1 - 1e-7)
+    rest = 1 - probs[:, k] if several else np.delete(probs, k, 1).sum(1)
+    odds = np.log(probs[:, k]) - np.log(rest)
+    return (odds[0] - odds[1:]).tolist()

@@ -423,7 +423,7 @@ def test_weights_of_several_labels(texts):
         return c.predict_proba(x).mean(0)
 
     heavy, plain = share(dict(m=5.0)), share(None)
-    assert heavy[0] > plain[0] + 0.1 and abs(heavy[1] - plain[1]) < heavy[0] - plain[0]
+    assert heavy[0] > 1.5 * plain[0] and abs(heavy[1] - plain[1]) < heavy[0] - plain[0]
 
 
 def test_micro_and_macro_f1():

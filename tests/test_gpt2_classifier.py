@@ -4,6 +4,7 @@ it should be, refusing what does not fit.
 
 import copy
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -39,6 +40,7 @@ from nlpdeep.causal_classifier import (
 )
 from nlpdeep.causal_models import from_hf, load_pretrained, train_tiny
 from nlpdeep.core import InputError, set_seed
+from nlpdeep.model_folder import config_checksum
 
 quick = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 TINY = CausalClassifierConfig(lm_epochs=0, epochs=10, lr=5e-3, lr_head=1e-2, groups=1, free=1, bs=8)
@@ -271,10 +273,29 @@ def test_save_and_load(judge, texts, tmp_path):
         CausalClassifier.load(d)
 
 
+def test_a_folder_of_an_earlier_version(judge, texts, tmp_path):
+    "Until version 0.2 the head had a file of its own, and the kind another name."
+    d = judge.save(tmp_path / 'm')
+    (d / 'model.safetensors').rename(d / 'head.safetensors')
+    cfg = json.loads((d / 'config.json').read_text(encoding='utf-8'))
+    cfg = {k: v for k, v in cfg.items() if k not in ('words', 'checksum')}
+    cfg['kind'] = 'causal language model with a head'
+    cfg['sha256']['head.safetensors'] = cfg['sha256'].pop('model.safetensors')
+    cfg['checksum'] = config_checksum(cfg)
+    (d / 'config.json').write_text(json.dumps(cfg, ensure_ascii=False), encoding='utf-8')
+    old = CausalClassifier.load(d)
+    assert old.classes == judge.classes
+    assert np.allclose(old.predict_proba(texts[0]), judge.predict_proba(texts[0]), atol=1e-5)
+    old.save(d)  # in today's form, and nothing of the older one stays
+    assert not (d / 'head.safetensors').exists() and CausalClassifier.load(d).classes == judge.classes
+    (d / 'lm' / '.directory').write_text('x')
+    assert CausalClassifier.load(d).cfg == judge.cfg
+
+
 @pytest.mark.parametrize(
     'name, change, match',
     [
-        ('head.safetensors', lambda b: b[:-8], 'cut short'),
+        ('model.safetensors', lambda b: b[:-8], 'cut short'),
         ('lm/model.safetensors', None, 'lacks'),
         ('config.json', lambda b: b[:-9], 'cut short'),
         ('config.json', lambda b: b.replace(b'"fresh"', b'"stale"'), 'edited'),
