@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ from nlpdeep.texts import (
     pair_up,
 )
 from .training import classifier_learner
+from .ulmfit import BestEpoch, all_right, class_targets
 
 # %% auto #0
 __all__ = ['CausalClassifierConfig', 'pad_id', 'encode_texts', 'last_real', 'layers_of', 'last_norm', 'embed_ids', 'run_layers',
@@ -441,25 +442,35 @@ class _NoValidation(Callback):
         raise CancelValidException()
 
 
-def text_loader(
-    ids: Collection, y: Iterable[int], bs: int, pad: int, train: bool = False
-) -> SortedDataLoader:
-    "Batches of texts of like length, filled up behind with `pad`; shuffled for training, else longest first."
-    return SortedDataLoader(list(zip(ids, map(int, y))), bs=bs, shuffle=train, pad_idx=pad, pad='end')
+def text_loader(ids: Collection, y: Any, bs: int, pad: int, train: bool = False) -> SortedDataLoader:
+    """Batches of texts of like length, filled up behind with `pad`; shuffled for training, else longest
+    first. `y`: a class number for each text, or 0 and 1 for each text and class.
+    """
+    return SortedDataLoader(list(zip(ids, class_targets(y))), bs=bs, shuffle=train, pad_idx=pad, pad='end')
 
 
 def fit_causal_classifier(
     model: LastToken,
-    train: tuple,  # (texts as arrays of ids, class numbers)
+    train: tuple,  # (texts as arrays of ids, class numbers or, of several labels, 0 and 1 (texts, classes))
     valid: tuple | None,  # the same, looked at after every epoch; None: not looked at
     cfg: CausalClassifierConfig,
     log: ProgressLog | None = None,  # a `ProgressLog`; None: silence
     precision: str | None = None,  # bf16, fp16 or fp32 (default: `matmul_precision`)
+    loss_func: Callable | None = None,  # default: cross entropy; of several labels, of each by itself
+    keep: str = 'last',  # the weights of which epoch stay: `last`, or `best` (see `BestEpoch`)
+    patience: int | None = None,  # with `best`: stop after so many epochs without a better one; None: never
     # `train`: the loss of every step; `accuracy` after every epoch; `trainable`: parameters free in every
-    # pass
+    # pass; with `best` also `losses`, calibrated, of every epoch, and `kept`, the best one's number from 0
 ) -> dict:
     "Gradual unfreezing with discriminative rates through fastai's Learner, one cycle per pass."
+    if keep not in ('last', 'best') or keep == 'best' and not valid:
+        raise InputError(f"keep takes 'last' or, with validation texts, 'best', not {keep!r}")
     log, out = log or ProgressLog(None), dict(train=[], accuracy=[], trainable=[])
+    several = np.ndim(train[1]) == 2
+    if several and loss_func is None:
+        loss_func = nn.BCEWithLogitsLoss()
+    free = [*layers_of(model.lm)[model.cut :], last_norm(model.lm), model.score]
+    best = BestEpoch(nn.ModuleList(free) if model.cut else model, patience) if keep == 'best' else None
     model.to(device())
     dls = DataLoaders(
         text_loader(*train, cfg.bs, model.pad, True),
@@ -469,7 +480,7 @@ def fit_causal_classifier(
     learn = classifier_learner(
         dls,
         model,
-        accuracy,
+        all_right if several else accuracy,
         prec=precision or matmul_precision(),
         clip=cfg.clip,
         splitter=layer_groups,
@@ -477,6 +488,7 @@ def fit_causal_classifier(
         train_bn=False,
         moms=(0.95, 0.85, 0.95),
         cbs=[] if valid else [_NoValidation()],
+        loss_func=loss_func,
     )
 
     def each_epoch(train_loss, valid_loss=None, acc=None):
@@ -488,9 +500,17 @@ def fit_causal_classifier(
         )
 
     for step in unfreezing_schedule(model, cfg):
+        if best and best.is_over():
+            log(f'  no better epoch in {patience}: training ends here')
+            break
         learn.freeze_to(len(step['rates']) - step['free'])
         out['trainable'].append(sum(p.numel() for p in model.parameters() if p.requires_grad))
-        run_one_cycle(learn, step['epochs'], step['rates'], out['train'], 'classifier', log, each_epoch)
+        more = [best] if best else []
+        run_one_cycle(learn, step['epochs'], step['rates'], out['train'], 'classifier', log, each_epoch, more)
+    if best and best.losses:
+        out |= dict(losses=best.losses, kept=best.restore())
+        if out['kept'] + 1 < len(best.losses):
+            log(f'  epoch {out["kept"] + 1} was the best and is kept')
     model.requires_grad_(True)
     model.eval()
     return out
@@ -561,10 +581,15 @@ def finetune_causal_lm(
 # %% ../nbs/12a_causal_classifier.ipynb #af2c1b6d
 @torch.no_grad()
 def causal_class_probs(
-    model: LastToken, ids: Collection, bs: int = 64, precision: str | None = None, remember: bool = False
+    model: LastToken,
+    ids: Collection,
+    bs: int = 64,
+    precision: str | None = None,
+    remember: bool = False,
+    several: bool = False,
 ) -> np.ndarray:
     """Probabilities (texts, classes), in the order of `ids`; texts of like length are read together.
-    `remember`: keep what the frozen layers say of them.
+    `remember`: keep what the frozen layers say of them. `several`: each class has a probability of its own.
     """
     dev, order = model.score.weight.device, sorted(range(len(ids)), key=lambda k: -len(ids[k]))
     model, low = reading_copy(model), (precision or matmul_precision()) == 'bf16'
@@ -580,7 +605,7 @@ def causal_class_probs(
             raise InputError(
                 'the scores of this model are not finite: its weights are damaged, or its training diverged'
             )
-        for k, p in zip(part, scores.softmax(1).cpu().numpy()):
+        for k, p in zip(part, (scores.sigmoid() if several else scores.softmax(1)).cpu().numpy()):
             out[k] = p
     return np.stack(out) if out else np.zeros((0, model.score.out_features), dtype=np.float32)
 
@@ -603,7 +628,7 @@ class CausalClassifier:
         self.lm = lm if isinstance(lm, tuple) else load_pretrained(lm)
         self.lm = self.lm._replace(model=_ours(self.lm.model))
         self.cfg, self.log = dataclasses.replace(cfg or CausalClassifierConfig(), **kw), ProgressLog(say)
-        self.model, self.classes, self.history = None, [], {}
+        self.model, self.classes, self.history, self.several = None, [], {}, False
         _check_groups(self.lm.model, self.cfg.free, self.cfg.groups)
 
     def fit(
@@ -613,10 +638,23 @@ class CausalClassifier:
         labels), else drawn. `unsup`: texts alone, for the language model.
         """
         with own_randomness(self.cfg.seed):
-            return self._fit(as_frame(texts, labels, valid, unsup, seed=self.cfg.seed))
+            df = as_frame(texts, labels, valid, unsup, seed=self.cfg.seed)
+            return self.learn(df, check_labels(df))
 
-    def _fit(self, df):
-        self.classes, cfg, of = check_labels(df), self.cfg, lambda *parts: df[df.part.isin(parts)]
+    def learn(
+        self,
+        df: Any,  # checked: text, part and label, a class or, with `several`, 0 and 1 for each class
+        classes: list,
+        several: bool = False,
+        head: dict | None = None,  # rows of the head to begin with, by class; others begin at 0
+        **kwargs: Any,  # for `fit_causal_classifier`: `loss_func`, `keep`, `patience`
+    ) -> CausalClassifier:
+        "What `fit` does once texts and labels are checked."
+        self.classes, self.several, cfg = classes, several, self.cfg
+
+        def of(*parts):
+            return df[df.part.isin(parts)]
+
         ids = {p: encode_texts(self.lm, list(of(p).text), cfg) for p in ('train', 'valid')}
         self.lm = self.lm._replace(model=copy.deepcopy(self.lm.model))
         if cfg.lm_epochs:
@@ -631,13 +669,17 @@ class CausalClassifier:
             )
         self.log('classifier')
         set_seed(cfg.seed)
-        y = {p: [self.classes.index(o) for o in of(p).label] for p in ids}
+        y = {p: [o if several else classes.index(o) for o in of(p).label] for p in ids}
         self.model = LastToken(
             self.lm.model, len(self.classes), cfg.free, cfg.groups, cfg.drop_p, FrozenCache()
         )
+        with torch.no_grad():
+            for k, o in enumerate(classes):
+                if o in (head or {}):
+                    self.model.score.weight[k] = head[o].to(self.model.score.weight)
         train, valid = ((ids[p], y[p]) for p in ids)
         self.history['classifier'] = fit_causal_classifier(
-            self.model, train, valid if ids['valid'] else None, cfg, self.log
+            self.model, train, valid if ids['valid'] else None, cfg, self.log, **kwargs
         )
         self.model.memo = None
         return self
@@ -646,7 +688,8 @@ class CausalClassifier:
         "Probabilities (texts, classes), classes in the order of `self.classes`."
         if self.model is None:
             raise InputError('this classifier has learned nothing yet: call fit, or CausalClassifier.load')
-        return causal_class_probs(self.model, encode_texts(self.lm, texts, self.cfg))
+        ids = encode_texts(self.lm, texts, self.cfg)
+        return causal_class_probs(self.model, ids, several=self.several)
 
     def predict(self, texts: Collection[str]) -> list[str]:
         "The likeliest class of each text."

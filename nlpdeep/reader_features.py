@@ -31,7 +31,8 @@ __all__ = ['LSTM_QUESTIONS', 'QUESTION', 'reader_kind', 'LSTMReader', 'CausalRea
 # %% ../nbs/10b_reader_features.ipynb #b1f04a05
 def reader_kind(base: Any) -> str:
     """`lstm` (a name that ships with nlpdeep, a folder of `save_lm`, a `Pretrained`), `causal` (`smollm2`, a
-    name on the hub, a folder, a GGUF file, a `CausalLM`), or `none`, where `base` is ''.
+    name on the hub, a folder, a GGUF file, a `CausalLM`), `classifier` (a folder of
+    `TextClassifier.save`), or `none`, where `base` is ''.
     """
     if isinstance(base, Pretrained):
         return 'lstm'
@@ -50,8 +51,8 @@ def reader_kind(base: Any) -> str:
     if any((own / way / 'config.json').is_file() for way in ways):
         return 'lstm'
     mark = own / 'config.json'
-    if mark.is_file() and b'"made_by": "nlpdeep"' in mark.read_bytes():
-        return 'lstm'
+    if mark.is_file() and b'"made_by": "nlpdeep"' in (found := mark.read_bytes()):
+        return 'classifier' if b'"classes":' in found else 'lstm'
     return 'causal'
 
 # %% ../nbs/10b_reader_features.ipynb #b1f04a08
@@ -283,6 +284,11 @@ def open_reader(
     if kind == 'none':
         raise InputError(
             "there is no reader to ask: base='en' ships with nlpdeep, base='smollm2' is a larger one"
+        )
+    if kind == 'classifier':
+        raise InputError(
+            f'{base} holds a classifier: TextClassifier(base={str(base)!r}) goes on with it, and '
+            f'TextClassifier.load reads it'
         )
     if long not in ('end', 'pieces'):
         raise InputError(f"long takes 'end' or 'pieces', not {long!r}")

@@ -11,6 +11,7 @@ import html
 import numbers
 import os
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +19,18 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from fastai.basics import CrossEntropyLossFlat
 from sklearn.base import BaseEstimator, ClassifierMixin
 from threadpoolctl import threadpool_limits
 
-from .awd_lstm import language_model
-from .core import InputError, device, own_randomness, set_seed
+from .awd_lstm import language_model, load_weights, named_weights
+from .core import InputError, device, is_missing, own_randomness, set_seed
+from .corpora import split_parts
 from .generation import generate
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, unigram_perplexity
 from .model_folder import load_folder, read_settings, save_folder
+from .numericalization import remap_rows
 from .pretraining import Pretrained, SampledSoftmaxLoss, load_matched, pretrained
 from .processor import UNK_ID, TextProcessor, tokenize
 from .reader_features import LSTMReader, open_reader, reader_kind, warn_of_unknown
@@ -43,11 +47,18 @@ from nlpdeep.texts import (
     pair_up,
     text_column,
 )
-from .ulmfit import Classifier, class_probs, fit_classifier, fit_temperature
+from nlpdeep.ulmfit import (
+    Classifier,
+    as_choices,
+    class_probs,
+    fit_classifier,
+    fit_temperature,
+    gradual_unfreezing,
+)
 
 # %% auto #0
-__all__ = ['ASK_UP_TO', 'temper', 'class_weights', 'ULMFiTModel', 'read_texts', 'ProbeModel', 'CausalModel', 'TextClassifier',
-           'indicators', 'Explanation', 'word_spans', 'ensemble']
+__all__ = ['ASK_UP_TO', 'temper', 'class_weights', 'class_loss', 'ULMFiTModel', 'read_texts', 'ProbeModel', 'CausalModel',
+           'TextClassifier', 'indicators', 'Explanation', 'word_spans', 'ensemble']
 
 # %% ../nbs/10a_text_classifier.ipynb #9b71e001
 _SHARED = ('lang', 'backwards')  # settings that say how to read, not how to train
@@ -95,8 +106,13 @@ def class_weights(setting: Any, y: np.ndarray, classes: list) -> np.ndarray | No
     """A weight for each class, their mean over the texts 1; None: all alike. `setting`: None, 'balanced'
     (every class counts the same), 'auto' (balanced where the rarest class has less than a fifth of the texts
     of the most frequent one), or a dictionary by class. `y`: (texts,) numbers of classes.
+
+    Where texts have several classes, `y` is (texts, classes) of 0 and 1, and the weight is that of a yes
+    against a no: `balanced` makes both count the same in every class, `auto` changes nothing.
     """
-    n = np.bincount(y, minlength=len(classes)).clip(1)
+    several = y.ndim == 2
+    n = y.sum(0) if several else np.bincount(y, minlength=len(classes))
+    there = n > 0
     if isinstance(setting, dict):
         odd = [o for o in setting if o not in classes]
         if odd or any(not w > 0 for w in setting.values()):
@@ -104,13 +120,41 @@ def class_weights(setting: Any, y: np.ndarray, classes: list) -> np.ndarray | No
                 f'class_weight takes a weight above 0 for each of {name_rows(list(map(repr, classes)))}'
             )
         w = np.array([float(setting.get(c, 1.0)) for c in classes])
-    elif setting is None or (setting == 'auto' and n.max() < 5 * n.min()):
+    elif setting is None or (setting == 'auto' and (several or n.max() < 5 * n[there].min())):
         return None
     elif setting in ('auto', 'balanced'):
-        w = 1.0 / n
+        w = np.where(there, ((len(y) - n) if several else 1.0) / n.clip(1), 1.0)
     else:
         raise InputError(f"class_weight takes None, 'balanced', 'auto' or a dictionary, not {setting!r}")
-    return w * n.sum() / (w * n).sum()
+    return w.clip(1e-3) if several else w * n.sum() / (w * n).sum()
+
+
+def class_loss(weights: np.ndarray | None, y: np.ndarray) -> Callable | None:
+    """The loss of fine-tuning with these weights of classes, over the training texts as great as without;
+    None: as it is. `y`: as in `class_weights`.
+    """
+    if weights is None:
+        return None
+    w = torch.tensor(weights, dtype=torch.float32, device=device())
+    if y.ndim == 1:
+        return CrossEntropyLossFlat(weight=w)
+    mean = torch.from_numpy(np.where(y == 1, weights, 1.0).mean(0)).to(w)
+    return torch.nn.BCEWithLogitsLoss(weight=1 / mean, pos_weight=w)
+
+
+def _raw_scores(probs, several):
+    "Scores with these probabilities: their logarithms; where each stands for itself, their log-odds."
+    p = probs.astype(float).clip(1e-30, 1)
+    return np.log(p) - np.log((1 - p).clip(1e-30)) if several else np.log(p)
+
+
+def _targets(df, part, classes, several):
+    "Of the texts of a part: numbers of classes (texts,), or, with `several`, 0 and 1 (texts, classes)."
+    labels = df.label[df.part == part]
+    if several:
+        return np.array(list(labels), dtype=int).reshape(len(labels), len(classes))
+    number = {c: k for k, c in enumerate(classes)}
+    return np.array([number[o] for o in labels], dtype=int)
 
 # %% ../nbs/10a_text_classifier.ipynb #9b71e002
 @dataclass
@@ -121,9 +165,10 @@ class ULMFiTModel:
     words: TextProcessor
     lm: torch.nn.Module
     net: Classifier
+    several: bool = False  # each class has a probability of its own
 
     def probs(self, texts: Collection[str]) -> np.ndarray:
-        return class_probs(self.net, self.words(texts))
+        return class_probs(self.net, self.words(texts), several=self.several)
 
     def blank(self, texts: Collection[str]) -> list[int]:
         "The numbers of the texts of which no word is known."
@@ -138,7 +183,9 @@ class ULMFiTModel:
         toks = self.words.tokenize([text])[0]
         spans = _stretches(word_spans(toks), most)
         rows = self.words.ids([toks] + [toks[:a] + toks[b:] for a, b in spans])
-        return [self.words.text(toks[a:b]) for a, b in spans], class_probs(self.net, rows)
+        return [self.words.text(toks[a:b]) for a, b in spans], class_probs(
+            self.net, rows, several=self.several
+        )
 
     def save(self, path: str | Path, config: dict, extra: dict | None) -> Path:
         weights = {
@@ -161,7 +208,8 @@ class ULMFiTModel:
             raise InputError(
                 f'the weights in {path} do not fit its config ({str(e).splitlines()[0]}): train anew'
             ) from e
-        return cls(settings_, words, lm.to(device()).eval(), net.to(device()).eval())
+        several = bool(cfg.get('form'))
+        return cls(settings_, words, lm.to(device()).eval(), net.to(device()).eval(), several)
 
 
 def _named(weights, name):
@@ -180,14 +228,15 @@ def _stretches(spans, most):
     return [(spans[j][0], spans[min(j + step, len(spans)) - 1][1]) for j in range(0, len(spans), step)]
 
 
-def read_texts(df: Any, cfg: ULMFiTConfig, log: Callable) -> tuple:
+def read_texts(df: Any, cfg: ULMFiTConfig, log: Callable, begin: Pretrained | None = None) -> tuple:
     """Tokenize all but the test part of `df` (text, part). The vocabulary comes from what is trained on, and
-    from the pretrained model `cfg.base`. Settings (with its sizes), that model or None, the words, ids by
-    part, and what to note.
+    from the pretrained model `begin`, or the one called `cfg.base`. Settings (with its sizes), that model or
+    None, the words, ids by part, and what to note.
     """
-    df, base = df[df.part.isin(['train', 'unsup', 'valid'])], None
-    if cfg.base:
+    df, base = df[df.part.isin(['train', 'unsup', 'valid'])], begin
+    if base is None and cfg.base:
         base = pretrained(cfg.base, cfg.backwards)
+    if base:
         theirs = base.words
         if theirs.lang != cfg.lang and not theirs.pieces:
             raise InputError(
@@ -216,13 +265,43 @@ def read_texts(df: Any, cfg: ULMFiTConfig, log: Callable) -> tuple:
     return cfg, base, words, ids, info
 
 
-_ENOUGH = 50
+_ENOUGH = 50  # which epoch is best, fewer validation texts cannot tell
 
 
-def _fit_ulmfit(df, classes, cfg, weights, patience, log, stage):
-    "The three stages; the model, its history, what to note, and the scores of the validation texts."
+@torch.no_grad()
+def _take_rows(net, old, words, classes, known):
+    """Begin with the classifier `old` (its words: `words`, for each new word the old row or -1): encoder and
+    head. Words and classes that it does not know begin fresh.
+    """
+    w = dict(named_weights(old.encoder))
+    w['encoder.weight'] = remap_rows(w['encoder.weight'], words)
+    load_weights(net.encoder, w)
+    head, last = old.head.state_dict(), f'layers.{len(old.head.layers) - 1}.weight'
+    rows = net.head.state_dict()[last].clone()
+    for k, o in enumerate(classes):
+        if o in known:
+            rows[k] = head[last][known.index(o)]
+    net.head.load_state_dict(head | {last: rows})
+
+
+def _all_layers(cfg):
+    "No gradual unfreezing: a head that has learned before spoils nothing."
+    return gradual_unfreezing(cfg)[-1:]
+
+
+def _fit_ulmfit(df, classes, cfg, weights, patience, log, stage, several=False, own=None):
+    """The three stages; the model, its history, what to note, and the scores of the validation texts. `own`:
+    a fitted `TextClassifier` to go on with.
+    """
+    old = own and own._model
+    begin = old and Pretrained(
+        old.words,
+        dict(named_weights(old.lm)),
+        {k: getattr(old.cfg, k) for k in ('emb_sz', 'n_hid', 'n_layers')},
+        {},
+    )
     with stage('words'):
-        cfg, base, words, ids, info = read_texts(df, cfg, log)
+        cfg, base, words, ids, info = read_texts(df, cfg, log, begin)
         warn_of_unknown(info['unknown'])
     set_seed(cfg.seed)
     lm, _ = _networks(cfg, len(words), len(classes))
@@ -237,24 +316,29 @@ def _fit_ulmfit(df, classes, cfg, weights, patience, log, stage):
         info['unigram_perplexity'] = unigram_perplexity(both, held, len(words))
     with stage('classifier'):
         set_seed(cfg.seed)
-        net = _networks(cfg, len(words), len(classes))[1].load_encoder(lm)
-        part = {
-            p: (ids[p], np.array([classes.index(o) for o in df.label[df.part == p]]))
-            for p in ('train', 'valid')
-        }
+        net = _networks(cfg, len(words), len(classes))[1]
+        if old:
+            _take_rows(net, old.net, words.vocab.match(old.words.vocab), classes, own.classes)
+        else:
+            net.load_encoder(lm)
+        part = {p: (ids[p], _targets(df, p, classes, several)) for p in ('train', 'valid')}
         if not ids['valid']:
             part['valid'] = part['train']
-        w = class_weights(weights, part['train'][1], classes)
-        # which epoch is best, a handful of texts cannot tell
+        y = part['train'][1]
         keep = 'best' if len(ids['valid']) >= _ENOUGH or patience is not None else 'last'
-        loss = None
-        if w is not None:
-            loss = CrossEntropyLossFlat(weight=torch.tensor(w, dtype=torch.float32, device=device()))
         history['classifier'] = fit_classifier(
-            net, *part.values(), cfg, log, keep=keep, patience=patience, loss_func=loss
+            net,
+            *part.values(),
+            cfg,
+            log,
+            keep=keep,
+            patience=patience,
+            loss_func=class_loss(class_weights(weights, y, classes), y),
+            passes=_all_layers if old and set(classes) == set(own.classes) else gradual_unfreezing,
         )
-    scores = np.log(class_probs(net, part['valid'][0]).clip(1e-30)), part['valid'][1]
-    return ULMFiTModel(cfg, words, lm, net.eval()), history, info, scores
+    x, y = part['valid']
+    scores = _raw_scores(class_probs(net, x, several=several), several), y
+    return ULMFiTModel(cfg, words, lm, net.eval(), several), history, info, scores
 
 # %% ../nbs/10a_text_classifier.ipynb #9b71e003
 @dataclass
@@ -371,7 +455,8 @@ def _regress(x, y, n_classes, C, weights, several):
     if several:
         for k in range(n_classes):
             if 0 < y[:, k].sum() < len(y):
-                m = LogisticRegression(C=C, max_iter=300, class_weight=weights).fit(x, y[:, k])
+                w = None if weights is None else {0: 1.0, 1: weights[k]}
+                m = LogisticRegression(C=C, max_iter=300, class_weight=w).fit(x, y[:, k])
                 coef[:, k], bias[k] = m.coef_[0], m.intercept_[0]
             elif y[:, k].all():
                 bias[k] = 6.0
@@ -392,19 +477,60 @@ def _regress(x, y, n_classes, C, weights, several):
     return coef, bias
 
 
-def _loss_at_best(z, y, several):
-    "The temperature of scores and the log loss at it."
-    if several:
-        z, y = np.stack([np.zeros(z.size), z.ravel()], 1), y.ravel()
-    t = fit_temperature(z, y)
-    z = z / t
-    return t, float((np.logaddexp.reduce(z, 1) - z[np.arange(len(y)), y]).mean())
-
-
-def _fit_probe(texts, y, held, n_classes, reader, asked, weights, several, seed, log, stage):
-    """A linear probe. C is chosen by the calibrated loss on `held` (texts, y), or in folds where that is
-    None. The model, its history, what to note, and the temperature.
+def _regress_from(x, y, start, C, weights, several):
+    """Logistic regression that is drawn towards the coefficients `start` (coef, bias), where `_regress` is
+    drawn towards zero: the smaller C, the closer it stays to what an earlier fit has learned.
     """
+    x, (coef, bias) = torch.from_numpy(x).double(), (torch.from_numpy(o).double() for o in start)
+    y = torch.from_numpy(y).double() if several else torch.from_numpy(y)
+    w = None if weights is None else torch.from_numpy(weights).double()
+    moved = torch.zeros_like(coef, requires_grad=True)
+    bias = bias.clone().requires_grad_()
+    opt = torch.optim.LBFGS([moved, bias], max_iter=200, tolerance_change=1e-6, line_search_fn='strong_wolfe')
+
+    def cost():
+        opt.zero_grad()
+        z = x @ (coef + moved) + bias
+        if several:
+            loss = F.binary_cross_entropy_with_logits(z, y, pos_weight=w, reduction='sum')
+        else:
+            loss = (F.cross_entropy(z, y, reduction='none') * (1 if w is None else w[y])).sum()
+        loss = loss * C + moved.square().sum() / 2
+        loss.backward()
+        return loss
+
+    opt.step(cost)
+    return (coef + moved).detach().numpy(), bias.detach().numpy()
+
+
+def _loss_at_best(z, y):
+    "The temperature of scores and the log loss at it."
+    t = fit_temperature(z, y)
+    z, y = as_choices(z / t, y)
+    return t, float(F.cross_entropy(z, y))
+
+
+def _old_head(old, known, classes):
+    "Coefficients and biases of an earlier probe for `classes`; those of a new class are zero."
+    coef, bias = np.zeros((len(old.mean), len(classes))), np.zeros(len(classes))
+    for k, o in enumerate(classes):
+        if o in known:
+            coef[:, k], bias[k] = old.coef[:, known.index(o)], old.intercept[known.index(o)]
+    return coef, bias
+
+
+def _fit_probe(texts, y, held, classes, reader, asked, weights, several, seed, log, stage, own=None):
+    """A linear probe. C is chosen by the calibrated loss on `held` (texts, y), or in folds where that is
+    None. `own`: a fitted `TextClassifier` to go on with. The model, its history, what to note, and the
+    temperature.
+    """
+    start = own and _old_head(own._model, own.classes, classes)
+
+    def regress(x, y, C):
+        if start:
+            return _regress_from(x, y, start, C, weights, several)
+        return _regress(x, y, len(classes), C, weights, several)
+
     with stage('reading'):
         t = time.perf_counter()
         if len(texts) > 500:  # how long will it take?
@@ -413,7 +539,7 @@ def _fit_probe(texts, y, held, n_classes, reader, asked, weights, several, seed,
             log(f'  reading {len(texts):,} texts: about {max(1, round(per * len(texts))):,} s')
         x = reader.features(texts)
     with stage('classifier'), threadpool_limits(torch.get_num_threads()):
-        mean, scale = x.mean(0), x.std(0) + 1e-6
+        mean, scale = (own._model.mean, own._model.scale) if own else (x.mean(0), x.std(0) + 1e-6)
         x = (x - mean) / scale
         if held is None:
             folds = _folds(y, seed, several)
@@ -424,15 +550,15 @@ def _fit_probe(texts, y, held, n_classes, reader, asked, weights, several, seed,
         for C in _STRENGTHS:
             z, target = [], []
             for xa, ya, xb, yb in fits:
-                coef, bias = _regress(xa, ya, n_classes, C, weights, several)
+                coef, bias = regress(xa, ya, C)
                 z.append(xb @ coef + bias)
                 target.append(yb)
             z, target = np.concatenate(z), np.concatenate(target)
-            tried[C] = (*_loss_at_best(z, target, several), z, target)
+            tried[C] = (*_loss_at_best(z, target), z, target)
         C = min(tried, key=lambda c: tried[c][1])
         temperature, loss, z, target = tried[C]
         right = ((z > 0) == target).all(1) if several else z.argmax(1) == target
-        coef, bias = _regress(x, y, n_classes, C, weights, several)
+        coef, bias = regress(x, y, C)
     log(f'  C = {C:g}: accuracy {right.mean():.1%} on texts it had not learned from')
     head = [o.astype(np.float32) for o in (mean, scale, coef, bias)]
     history = {'classifier': dict(train=[], valid=[(0, loss)], accuracy=[float(right.mean())], C=C)}
@@ -478,25 +604,36 @@ class CausalModel:
 
         lm = load_pretrained(path / 'lm')._replace(name=cfg['model'])
         c = CausalClassifier(lm, CausalClassifierConfig(**cfg['causal']))
-        c.classes = cfg['classes']
+        c.classes, c.several = cfg['classes'], bool(cfg.get('form'))
         c.model = LastToken(c.lm.model, len(c.classes), c.cfg.free, c.cfg.groups, c.cfg.drop_p)
         c.model.score.load_state_dict({'weight': weights['score.weight']})
         c.model.to(device()).eval()
         return cls(c)
 
 
-def _fit_causal(df, classes, base, settings_, log, stage):
-    "Chapter 12's way; the model, its history, what to note, and the scores of the validation texts."
+def _fit_causal(df, classes, base, settings_, weights, patience, log, stage, several=False, own=None):
+    """Chapter 12's way; the model, its history, what to note, and the scores of the validation texts. `own`:
+    a fitted `TextClassifier` to go on with.
+    """
     from nlpdeep.causal_classifier import CausalClassifier
 
+    head = None
+    if own:
+        old = own._model.inner
+        base = old.lm._replace(model=old.model.lm)
+        head = dict(zip(own.classes, old.model.score.weight.detach()))
     c = CausalClassifier(base, settings_)
     c.log = log
+    held = 'valid' if (df.part == 'valid').any() else 'train'
+    y = _targets(df, held, classes, several)
+    learn = _targets(df, 'train', classes, several)
+    loss = class_loss(class_weights(weights, learn, classes), learn)
+    some = held == 'valid' and (len(y) >= _ENOUGH or patience is not None)
     with stage('classifier'):
-        c.fit(df[['text', 'label', 'part']])
-    held = df[df.part == ('valid' if (df.part == 'valid').any() else 'train')]
-    y = np.array([classes.index(o) for o in held.label])
-    scores = np.log(c.predict_proba(list(held.text)).clip(1e-30)), y
-    return CausalModel(c), dict(c.history), {}, scores
+        keep = dict(keep='best', patience=patience) if some else {}
+        c.learn(df, classes, several, head, loss_func=loss, **keep)
+    probs = c.predict_proba(list(df.text[df.part == held]))
+    return CausalModel(c), dict(c.history), {}, (_raw_scores(probs, several), y)
 
 # %% ../nbs/10a_text_classifier.ipynb #c03003d4
 _FITTED = 'this classifier has learned nothing yet: call fit, or TextClassifier.load'
@@ -518,7 +655,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         cfg: Any = None,  # all settings of fine-tuning: a `ULMFiTConfig`, or a `CausalClassifierConfig`
         say: Callable | None = None,  # a function that gets a line of progress (`print`); None is silent
         *,
-        base: Any = None,  # the reader: see `reader_kind`; None: `en` for English texts, else ''
+        # the reader: see `reader_kind`; None: `en` for English texts, else ''. The folder of a classifier of
+        # one's own goes on with it: its classes keep their rows, new ones begin fresh
+        base: Any = None,
         # `ask` a frozen reader, `finetune` it, or `auto`: the better one by chapter 10's table
         how: str = 'auto',
         question: str | None = None,
@@ -527,7 +666,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         long: str = 'end',  # how a reader is asked: as in `ReaderFeatures`
         class_weight: Any = 'auto',  # see `class_weights`
         calibrate: bool = True,  # fit a temperature, so that probabilities say how often they are right
-        # stop fine-tuning after so many epochs without a better one; None: never
+        # stop fine-tuning after so many epochs without a better one; None: never. The best epoch is kept
+        # where 50 texts or more are there to validate on
         patience: int | None = None,
         normalize: bool = True,  # `normalize_text` first, here and when it predicts
         unknown: str = 'refuse',  # a text of which no word is known: `refuse` it, `guess`, or `skip` it
@@ -623,8 +763,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         names = [f.name for f in dataclasses.fields(config)]
         return {k: getattr(self, k) for k in names if k in _SETTINGS and getattr(self, k) is not None}
 
-    def _plan(self, n_labels: int, several: bool) -> tuple:
-        "Reader, its kind, `ask` or `finetune`, why, and the settings of fine-tuning."
+    def _base(self) -> Any:
+        "The reader to begin with."
         if self.cfg is not None and not dataclasses.is_dataclass(self.cfg):
             raise InputError(
                 f'cfg takes a ULMFiTConfig or a CausalClassifierConfig, not {self.cfg!r:.60}: a reader is '
@@ -635,12 +775,49 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             base = getattr(self.cfg, 'base', None)
         if base is None:
             base = 'en' if self.lang in (None, 'en') else ''
+        return base
+
+    def _own(self, several: bool) -> TextClassifier | None:
+        "The classifier to go on with, where `base` is the folder of one."
+        base = self._base()
+        if reader_kind(base) != 'classifier':
+            return None
+        own = TextClassifier.load(base)
+        if self.how not in ('auto', own.how_):
+            raise InputError(
+                f'{base} holds a classifier made with how={own.how_!r}, and can only go on in that way: '
+                f'leave how={self.how!r} out'
+            )
+        if bool(own.several_) != several:
+            one, many = 'one label for each text', 'several labels for a text'
+            raise InputError(
+                f'the classifier in {base} has learned {many if own.several_ else one}, and these texts come '
+                f'with {many if several else one}'
+            )
+        asked = getattr(own._model, 'asked', None)
+        ways = ('question', 'layers', 'max_len') if asked else ()
+        other = [k for k in ways if getattr(self, k) not in (None, asked[k])]
+        other += ['long'] if asked and self.long not in ('end', asked['long']) else []
+        if other:
+            raise InputError(
+                f'the classifier in {base} asks its reader with {other[0]}={asked[other[0]]!r}: its rows '
+                f'mean nothing with another one'
+            )
+        return own
+
+    def _plan(self, n_labels: int, several: bool, own: TextClassifier | None = None) -> tuple:
+        "Reader, its kind, `ask` or `finetune`, why, and the settings of fine-tuning."
+        base = self._base()
         kind = reader_kind(base)
+        if own:
+            kind = 'lstm' if isinstance(own._model, ULMFiTModel) else 'causal'
         how, why = self.how, 'as asked for'
         if how not in ('ask', 'finetune', 'auto'):
             raise InputError(f"how takes 'ask', 'finetune' or 'auto', not {how!r}")
         trains = [k for k in self._given(ULMFiTConfig) if k not in _SHARED]
-        if how == 'auto':
+        if own:
+            how, why = own.how_, f'the classifier there knows {len(own.classes)} classes, and goes on'
+        elif how == 'auto':
             how, why = self._choose(kind, n_labels, several, trains)
         if how == 'ask' and (kind == 'none' or trains):
             raise InputError(
@@ -648,13 +825,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 if trains
                 else "how='ask' needs a reader: base='en', for example"
             )
-        if how == 'finetune' and several:
-            raise InputError("several labels for a text: how='ask' learns them, fine-tuning does not")
-        return base, kind, how, why, self._settings(base, kind) if how == 'finetune' else None
+        return base, kind, how, why, self._settings(base, kind, own) if how == 'finetune' else None
 
     def _choose(self, kind, n_labels, several, trains):
-        if several:
-            return 'ask', 'several labels for a text are learned by a linear probe'
         if self.cfg is not None or trains:
             return 'finetune', 'settings of fine-tuning were given'
         if kind == 'none':
@@ -663,6 +836,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             return (
                 'ask',
                 'in the records of chapters 10 and 12 a frozen transformer is as good as a fine-tuned one',
+            )
+        if several:
+            return 'ask', (
+                'several labels for a text: a linear probe learns them in seconds, and chapter 10 has no '
+                "table of them; how='finetune' trains the reader"
             )
         if n_labels <= ASK_UP_TO:
             return 'ask', (
@@ -674,8 +852,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             f'10; it takes minutes'
         )
 
-    def _settings(self, base, kind):
+    def _settings(self, base, kind, own):
         seed = dict(seed=self._seed())
+        old = own and own.cfg_
         if kind == 'causal':
             from nlpdeep.causal_classifier import CausalClassifierConfig
 
@@ -687,18 +866,22 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             odd = sorted(set(self._given(ULMFiTConfig)) - set(self._given(c)))
             if odd:
                 raise InputError(f'{", ".join(odd)} mean nothing to {base!r:.60}')
-            if self.class_weight not in (None, 'auto'):
-                raise InputError(
-                    "class weights are not learned by a transformer that is fine-tuned: how='ask'"
-                )
             more = {'ask': self.question, 'max_len': self.max_len}
             more = {k: v for k, v in more.items() if v is not None} | self._given(c) | seed
+            if old is not None and self.cfg is None:  # its way of reading; its language model has read
+                return dataclasses.replace(old, **(dict(lm_epochs=0) | more))
             return dataclasses.replace(c, **(dict(long='cut') if self.cfg is None else {}), **more)
         given = self._given(ULMFiTConfig) | seed
+        if self.cfg is not None and not isinstance(self.cfg, ULMFiTConfig):
+            raise InputError(f'{base!r} is fine-tuned by a ULMFiTConfig, not a {type(self.cfg).__name__}')
+        if old is not None:
+            for k in ('n_lin', 'backwards'):
+                if given.setdefault(k, getattr(old, k)) != getattr(old, k):
+                    raise InputError(f'the classifier in {base} has {k}={getattr(old, k)}, not {given[k]}')
+            if self.cfg is None:  # the language model is carried along; it reads on where that is asked for
+                given = dict(lm_epochs=0, lang=old.lang) | given
         if self.cfg is None:
             return ULMFiTConfig.sized('tiny', **{**given, 'base': str(base)})
-        if not isinstance(self.cfg, ULMFiTConfig):
-            raise InputError(f'{base!r} is fine-tuned by a ULMFiTConfig, not a {type(self.cfg).__name__}')
         return dataclasses.replace(self.cfg, **given, base=str(base))
 
     # -- learning
@@ -733,39 +916,34 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             sample = texts.label
         else:
             sample = labels
-        if _several(sample):
-            return self._fit_several(texts, labels, valid, log, stage)
-        df = as_frame(texts, labels, valid, unsup, seed=self._seed())
-        df = df[df.part != 'test'].reset_index(drop=True)
+        several, form = _several(sample), None
+        own = self._own(several)
+        if several:
+            seed = self._seed()
+            df, classes, form = _several_frame(texts, labels, valid, unsup, own.classes if own else (), seed)
+        else:
+            df = as_frame(texts, labels, valid, unsup, seed=self._seed())
+            df = df[df.part != 'test'].reset_index(drop=True)
+            classes = check_labels(df)
         if self.normalize:
             df['text'] = check_texts([normalize_text(o) for o in df.text], df.row, '')
-        classes = check_labels(df)
         n = int(df.part.isin(['train', 'valid']).sum())
-        base, kind, how, why, settings_ = self._plan(n, False)
+        base, kind, how, why, settings_ = self._plan(n, several, own)
         log(f'{"asking" if how == "ask" else "fine-tuning"} the reader {str(base)!r:.60} ({why})')
-        if how == 'finetune' and kind == 'causal':
-            model, history, info, scores = _fit_causal(df, classes, base, settings_, log, stage)
-        elif how == 'finetune':
-            model, history, info, scores = _fit_ulmfit(
-                df, classes, settings_, self.class_weight, self.patience, log, stage
-            )
+        if own:
+            classes = _all_classes(own, classes, df, several, log)
         if how == 'finetune':
+            fit, begin = (_fit_causal, [base]) if kind == 'causal' else (_fit_ulmfit, [])
+            model, history, info, scores = fit(
+                df, classes, *begin, settings_, self.class_weight, self.patience, log, stage, several, own
+            )
             temperature = fit_temperature(*scores) if self.calibrate else 1.0
         else:
-            part = 'train' if own_valid else ('train', 'valid')
-            rows = df[df.part.isin([part] if own_valid else part)]
-            y = np.array([classes.index(o) for o in rows.label])
-            held = df[df.part == 'valid']
-            held = (list(held.text), np.array([classes.index(o) for o in held.label])) if own_valid else None
+            rows = df[df.part.isin(['train'] if own_valid else ['train', 'valid'])].assign(part='train')
+            y = _targets(rows, 'train', classes, several)
+            held = list(df.text[df.part == 'valid']), _targets(df, 'valid', classes, several)
             model, history, info, temperature = self._probe(
-                list(rows.text),
-                y,
-                held,
-                len(classes),
-                base,
-                class_weights(self.class_weight, y, classes),
-                log,
-                stage,
+                list(rows.text), y, held if own_valid else None, classes, base, log, stage, several, own
             )
         texts_of = {p: int((df.part == p).sum()) for p in ('train', 'unsup', 'valid')}
         return dict(
@@ -776,50 +954,20 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             how_=how,
             why_=why,
             temperature_=temperature,
-            several_=None,
-            _model=model,
-        )
-
-    def _fit_several(self, texts, labels, valid, log, stage) -> dict:
-        "Texts with several labels each."
-        if labels is None:
-            texts, labels = texts['text'], texts['label']
-        texts = self._checked(texts, 'refuse')[0]
-        y, classes, form = indicators(labels)
-        if len(y) != len(texts):
-            raise InputError(
-                f'{len(texts)} training texts and {len(y)} labels: one list of labels for each text'
-            )
-        base, kind, how, why, _ = self._plan(len(y), True)
-        log(f'asking the reader {str(base)!r:.60} ({why})')
-        held = None
-        if valid is not None:
-            more, target = valid
-            held = (self._checked(more, 'refuse')[0], indicators(target, classes)[0])
-        weights = self.class_weight if self.class_weight in ('balanced', None) else None
-        model, history, info, temperature = self._probe(
-            texts, y, held, len(classes), base, weights, log, stage, several=True
-        )
-        return dict(
-            classes_=np.array(classes),
-            history=history,
-            info=info,
-            cfg_=None,
-            how_=how,
-            why_=why,
-            temperature_=temperature,
             several_=form,
             _model=model,
         )
 
-    def _probe(self, texts, y, held, n_classes, base, weights, log, stage, several=False):
+    def _probe(self, texts, y, held, classes, base, log, stage, several, own):
         asked = dict(question=self.question, layers=self.layers, max_len=self.max_len, long=self.long)
-        reader = open_reader(base, **asked)
+        if own:
+            reader, asked = own._model.reader, own._model.asked
+        else:
+            reader = open_reader(base, **asked)
+            asked['base'] = base if isinstance(base, str) else 'own'
         warn_of_unknown(reader.unknown(reader.ids(texts[:500])))
-        asked['base'] = base if isinstance(base, str) else 'own'
-        out = _fit_probe(
-            texts, y, held, n_classes, reader, asked, weights, several, self._seed() % 2**32, log, stage
-        )
+        weights, seed = class_weights(self.class_weight, y, classes), self._seed() % 2**32
+        out = _fit_probe(texts, y, held, classes, reader, asked, weights, several, seed, log, stage, own)
         return out if self.calibrate else (*out[:3], 1.0)
 
     # -- judging
@@ -978,7 +1126,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             history={},
             info=cfg['info'],
             seconds={},
-            cfg_=settings_,
+            cfg_=settings_ or getattr(getattr(model, 'inner', None), 'cfg', None),
             how_=cfg.get('how', 'finetune'),
             why_='loaded',
             temperature_=cfg.get('temperature', 1.0),
@@ -1007,7 +1155,98 @@ def _several(labels) -> bool:
         return False
     if getattr(labels, 'ndim', 1) == 2:
         return labels.shape[1] > 1
-    return any(isinstance(o, (list, tuple, set, frozenset, np.ndarray)) for o in labels)
+    return any(_is_list(o) for o in labels)
+
+
+def _several_frame(texts, labels, valid, unsup, classes, seed):
+    """Texts with several labels each as a frame (text, label, part, row), a label as 0 and 1 for each class;
+    the classes (`classes`: those known before), and the form in which the labels came.
+    """
+    import pandas as pd
+
+    if labels is None:
+        df = pd.DataFrame(dict(text=list(texts['text']), label=list(texts['label'])), dtype=object)
+        df['part'] = list(texts['part']) if 'part' in texts.columns else 'train'
+        df['row'] = list(texts.index)
+        table = None
+        if valid is not None:
+            raise InputError('with a DataFrame, labels and parts are its columns: text, label, part')
+    else:
+        table = labels if getattr(labels, 'ndim', 1) == 2 else None
+        n = (table.shape[0] if table is not None else len(labels)), len(texts := list(texts))
+        if n[0] != n[1]:
+            raise InputError(f'{n[1]} training texts and {n[0]} labels: one list of labels for each text')
+        rows = [[]] * n[0] if table is not None else list(labels)
+        df = pd.DataFrame(dict(text=texts, label=rows, part='train'), dtype=object)
+        df['row'] = [f'train {k}' for k in range(len(df))]
+    df['text'] = pd.Series(check_texts(df.text, df.row, ''), dtype=object)
+    df = df[df.part != 'test'].reset_index(drop=True)
+    df.loc[df.label.map(lambda o: not _is_list(o) and is_missing(o)) & (df.part == 'train'), 'part'] = 'unsup'
+    learn = df.part.isin(['train', 'valid'])
+    y, names, form = indicators(list(df.label[learn]) if table is None else table)
+    known = names
+    if form == 'lists' or classes:
+        known = sorted({*classes, *names}, key=lambda o: (str(type(o)), o))
+    if len({isinstance(o, str) for o in known}) > 1:
+        raise InputError(f'classes are names or numbers, not both: {name_rows(list(map(repr, known)))}')
+    full = np.zeros((len(y), len(known)), dtype=int)
+    full[:, [known.index(o) for o in names]] = y
+    df['label'] = pd.Series([None] * len(df), dtype=object)
+    df.loc[learn, 'label'] = pd.Series([tuple(o) for o in full.tolist()], index=df.index[learn], dtype=object)
+    if valid is not None:
+        more, target = (valid['text'], valid['label']) if hasattr(valid, 'columns') else valid
+        held = [tuple(o) for o in indicators(target, known)[0].tolist()]
+        more = check_texts(more)
+        if len(more) != len(held):
+            raise InputError(f'{len(more)} validation texts and {len(held)} labels: one list for each text')
+        row = [f'valid {k}' for k in range(len(held))]
+        df = pd.concat([df, pd.DataFrame(dict(text=more, label=held, part='valid', row=row), dtype=object)])
+    else:
+        mine = df.part == 'train'
+        if not (df.part == 'valid').any() and df.text[mine].nunique() > 1:
+            df.loc[mine, 'part'] = split_parts(df.text[mine], 0, 0.1, seed)
+    if len(unsup):
+        row = [f'unsup {k}' for k in range(len(unsup))]
+        more = pd.DataFrame(dict(text=check_texts(unsup), label=None, part='unsup', row=row), dtype=object)
+        df = pd.concat([df, more])
+    if (df.part == 'train').sum() < 8:
+        raise InputError(
+            f'{(df.part == "train").sum()} labelled texts are left for training: 8 is the least, and some '
+            f'hundreds are needed to learn something'
+        )
+    return df.reset_index(drop=True), list(known), form
+
+
+def _is_list(label) -> bool:
+    return isinstance(label, (list, tuple, set, frozenset, np.ndarray))
+
+
+def _all_classes(own, classes, df, several, log) -> list:
+    "The classes of a classifier that goes on, and the new ones; in words, what becomes of each."
+    old = own.classes
+    if isinstance(old[0], str) != isinstance(classes[0], str):
+        raise InputError(
+            f'the classifier knows the classes {name_rows(list(map(repr, old)))}; these labels are '
+            f'{name_rows(list(map(repr, classes)))}: give them in the same form'
+        )
+    new = [o for o in classes if o not in old]
+    if several:
+        found = np.array(list(df.label[df.part == 'train']))
+        there = [o for k, o in enumerate(classes) if found[:, k].any()]
+    else:
+        there = classes
+    gone = [o for o in old if o not in there]
+    kept = name_rows([repr(o) for o in old])
+    log(f'  it goes on with what it has learned of {kept}')
+    if new:
+        log(f'  new, and begun fresh: {name_rows([repr(o) for o in new])}')
+    if gone:
+        warnings.warn(
+            f'no text here has the label {name_rows([repr(o) for o in gone])}: a classifier forgets what it '
+            f'is not shown. Add some of the texts that it has learned these classes from',
+            stacklevel=5,
+        )
+    return classes if several else sorted({*old, *new})
 
 
 def indicators(labels: Any, classes: Collection | None = None) -> tuple[np.ndarray, list, str]:

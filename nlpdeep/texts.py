@@ -577,9 +577,10 @@ def calibration_error(probs: Any, y: Any, bins: int = 15) -> float:
 
 
 def evaluate_classes(labels: Collection, probs: Any, classes: Collection) -> dict:
-    """Probabilities (texts, classes) compared with labels: `accuracy`, `f1` (mean over the classes), `auc`
-    (the same, each class against the others; None where only one class is there), `log_loss`, `ece`,
-    `confusion` (true class by predicted class), `per_class` (precision, recall, f1, texts) and `probs`.
+    """Probabilities (texts, classes) compared with labels: `accuracy`, `f1` (macro: the mean over the
+    classes), `f1_micro` (of all verdicts together), `auc` (the mean again, each class against the others;
+    None where only one class is there), `log_loss`, `ece`, `confusion` (true class by predicted class),
+    `per_class` (precision, recall, f1, texts) and `probs`.
 
     `labels` may be a 2-d array of 0 and 1 (texts, classes), where a text has several: then a class is said
     at 0.5 or above, `accuracy` counts texts with all of them right, and there is no `confusion` and no
@@ -617,8 +618,10 @@ def evaluate_classes(labels: Collection, probs: Any, classes: Collection) -> dic
         c: dict(precision=float(p), recall=float(r), f1=float(f), texts=int(n))
         for c, p, r, f, n in zip(classes, *each)
     }
+    hits, calls = int((true & said).sum()), int(true.sum() + said.sum())
     return out | dict(
         f1=float(np.mean(each[2])),
+        f1_micro=2 * hits / calls if calls else 0.0,
         auc=float(np.mean(aucs)) if aucs else None,
         log_loss=float(loss),
         per_class=per_class,

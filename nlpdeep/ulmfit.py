@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,8 +24,8 @@ from .processor import PAD_ID
 from .training import classifier_learner
 
 # %% auto #0
-__all__ = ['MAX_BATCH_TOKENS', 'align_left', 'concat_pool', 'PoolingHead', 'Classifier', 'gradual_unfreezing', 'class_loader',
-           'fit_temperature', 'BestEpoch', 'fit_classifier', 'class_probs']
+__all__ = ['MAX_BATCH_TOKENS', 'align_left', 'concat_pool', 'PoolingHead', 'Classifier', 'gradual_unfreezing', 'class_targets',
+           'class_loader', 'as_choices', 'all_right', 'fit_temperature', 'BestEpoch', 'fit_classifier', 'class_probs']
 
 # %% ../nbs/09e_classifier.ipynb #f765f73d
 def align_left(x: torch.Tensor, pad: int = PAD_ID) -> tuple[torch.Tensor, torch.Tensor]:
@@ -144,9 +144,16 @@ def gradual_unfreezing(cfg: ULMFiTConfig) -> list[dict]:
 MAX_BATCH_TOKENS = 2**18  # a batch of texts has no more: the longest text times their number
 
 
-def class_loader(ids: Collection, y: Iterable[int], bs: int, train: bool = False) -> SortedDataLoader:
+def class_targets(y: Any) -> Any:
+    "The classes of texts for a loader: whole numbers; rows of 0 and 1 where a text may have several."
+    y = np.asarray(y)
+    return torch.from_numpy(y.astype(np.float32)) if y.ndim == 2 else y.astype(int).tolist()
+
+
+def class_loader(ids: Collection, y: Any, bs: int, train: bool = False) -> SortedDataLoader:
     """Chapter 04's batches of texts of like length; for training shuffled, else longest first. Of a text
-    longer than `MAX_BATCH_TOKENS / bs` tokens the last ones stay, in the order of reading.
+    longer than `MAX_BATCH_TOKENS / bs` tokens the last ones stay, in the order of reading. `y`: a class
+    number for each text, or 0 and 1 for each text and class.
     """
     ids = [
         o if len(o) <= MAX_BATCH_TOKENS // bs else np.concatenate([o[:1], o[1 - MAX_BATCH_TOKENS // bs :]])
@@ -155,16 +162,37 @@ def class_loader(ids: Collection, y: Iterable[int], bs: int, train: bool = False
     bs = min(bs, max(4, len(ids) // 16)) if train else bs
     last_alone = train and len(ids) % bs == 1  # batch norm needs two
     return SortedDataLoader(
-        list(zip(ids, map(int, y))), bs=bs, shuffle=train, drop_last=last_alone, pad_idx=PAD_ID, pad='end'
+        list(zip(ids, class_targets(y))),
+        bs=bs,
+        shuffle=train,
+        drop_last=last_alone,
+        pad_idx=PAD_ID,
+        pad='end',
     )
 
 # %% ../nbs/09e_classifier.ipynb #7d0c51e2
-def fit_temperature(logits: Any, y: Any) -> float:
-    """By what to divide scores (texts, classes) so that their softmax says how often it is right on texts
-    whose true classes `y` (texts,) are known: the temperature of least log loss (Guo et al., 2017). A weak
-    prior around 1 keeps a handful of texts from deciding.
+def as_choices(logits: Any, y: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores (texts, classes) and true classes as they are; where a text may have several, `y` (texts,
+    classes) of 0 and 1, each text and class as a choice of its own between no and yes: (texts * classes, 2).
     """
     logits, y = torch.as_tensor(logits).double(), torch.as_tensor(y).long()
+    if y.ndim == 2:
+        return torch.stack([torch.zeros_like(logits), logits], -1).flatten(0, 1), y.flatten()
+    return logits, y
+
+
+def all_right(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    "The share of texts whose classes are all said and no other; both (texts, classes)."
+    return ((logits > 0) == (y > 0.5)).all(1).float().mean()
+
+
+def fit_temperature(logits: Any, y: Any) -> float:
+    """By what to divide scores (texts, classes) so that their softmax says how often it is right on texts
+    whose true classes `y` (texts,) are known: the temperature of least log loss (Guo et al., 2017). Where a
+    text may have several classes, `y` is (texts, classes) of 0 and 1, and the sigmoid says it. A weak prior
+    around 1 keeps a handful of texts from deciding.
+    """
+    logits, y = as_choices(logits, y)
 
     def cost(log_t):
         z = logits / math.exp(log_t)
@@ -199,8 +227,9 @@ class BestEpoch(Callback):
 
     def after_validate(self) -> None:
         logits, y = (torch.cat(o).numpy() for o in zip(*self.seen))
-        z = torch.from_numpy(logits).double() / fit_temperature(logits, y)
-        self.losses.append(float(nn.functional.cross_entropy(z, torch.from_numpy(y).long())))
+        z, target = as_choices(logits, y)
+        z = z / fit_temperature(logits, y)
+        self.losses.append(float(nn.functional.cross_entropy(z, target)))
         if self.losses[-1] == min(self.losses):
             self.kept = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
 
@@ -218,7 +247,7 @@ class BestEpoch(Callback):
 def fit_classifier(
     model: Classifier,
     train: tuple,
-    valid: tuple,  # (texts as arrays of ids, class numbers)
+    valid: tuple,  # (texts as arrays of ids, class numbers or, of several labels, 0 and 1 (texts, classes))
     cfg: ULMFiTConfig,
     log: ProgressLog | None = None,  # a `ProgressLog`; None: silence
     # more callbacks for every pass; or a function of its number, from 0: a `Checkpoint` needs a file for each
@@ -235,6 +264,9 @@ def fit_classifier(
     if keep not in ('last', 'best'):
         raise InputError(f"keep takes 'last' or 'best', not {keep!r}")
     log, out = log or ProgressLog(None), dict(train=[], valid=[], accuracy=[])
+    several = np.ndim(train[1]) == 2
+    if several and kwargs.get('loss_func') is None:
+        kwargs['loss_func'] = nn.BCEWithLogitsLoss()
     set_seed(cfg.seed)
     model.to(device())
     dls = DataLoaders(
@@ -243,7 +275,7 @@ def fit_classifier(
     learn = classifier_learner(
         dls,
         model,
-        accuracy,
+        all_right if several else accuracy,
         clip=cfg.clip,
         splitter=Classifier.groups,
         moms=(0.8, 0.7, 0.8),
@@ -290,9 +322,12 @@ def fit_classifier(
     return out
 
 # %% ../nbs/09e_classifier.ipynb #b7536db7
-def class_probs(model: Classifier, ids: Collection, bs: int | None = None) -> np.ndarray:
-    """Probabilities (texts, classes), in the order of `ids`. Texts of like length are read together, `bs` at
-    a time (None: 64 on a GPU, 16 on a CPU, whose caches hold no more), very long ones fewer.
+def class_probs(
+    model: Classifier, ids: Collection, bs: int | None = None, several: bool = False
+) -> np.ndarray:
+    """Probabilities (texts, classes), in the order of `ids`; `several`: each class has one of its own.
+    Texts of like length are read together, `bs` at a time (None: 64 on a GPU, 16 on a CPU, whose caches hold
+    no more), very long ones fewer.
     On a CPU every thread that PyTorch may use reads batches of its own: a recurrent layer, one short step
     after the other, gains little from two threads at one step."""
     w = next(model.parameters())
@@ -314,7 +349,7 @@ def class_probs(model: Classifier, ids: Collection, bs: int | None = None) -> np
             raise InputError(
                 'the scores of this model are not finite: its weights are damaged, or its training diverged'
             )
-        return scores.softmax(1).cpu().numpy()
+        return (scores.sigmoid() if several else scores.softmax(1)).cpu().numpy()
 
     if dev.type != 'cpu' or n == 1 or len(parts) < 2:
         probs = [read(p) for p in parts]

@@ -386,8 +386,116 @@ def test_several_labels(texts, reader, tmp_path):
         c.evaluate(x[:1], [['lukewarm']])
     with pytest.raises(InputError, match='0 and 1'):
         TextClassifier(base=reader).fit(x, table * 3)
-    with pytest.raises(InputError, match='several labels'):
-        TextClassifier(TINY, how='finetune').fit(x, lists)
+    with pytest.raises(InputError, match='3 validation texts and 2 labels'):
+        TextClassifier(base=reader).fit(x, lists, valid=(x[:3], lists[:2]))
+    with pytest.raises(InputError, match='79 training texts'):
+        TextClassifier(base=reader).fit(x[1:], lists)
+
+
+@pytest.mark.parametrize('kind', ['finetuned', 'causal_finetuned'])
+def test_several_labels_are_fine_tuned(texts, tiny_causal, kind, tmp_path):
+    x = texts[0]
+    lists = [['warm'] * (k % 2) + ['music'] * ('music' in t) for k, t in enumerate(x)]
+    settings = dataclasses.replace(TINY, epochs=8) if kind == 'finetuned' else TINY_CAUSAL
+    base = None if kind == 'finetuned' else tiny_causal
+    c = TextClassifier(settings, base=base, class_weight='balanced').fit(x, lists)
+    assert c.how_ == 'finetune' and c.classes == ['music', 'warm'] and c.info['texts']['valid'] > 1
+    p = c.predict_proba(x)
+    assert p.shape == (80, 2) and (0 < p).all() and (p < 1).all() and abs(p.sum(1) - 1).max() > 0.02
+    assert c.predict(x) == [[o for o, q in zip(c.classes, r) if q >= 0.5] for r in p]
+    e = c.evaluate(x, lists)
+    if kind == 'finetuned':
+        assert e['f1'] > 0.9 and e['f1_micro'] > 0.9 and e['accuracy'] > 0.8
+    twin = TextClassifier.load(c.save(tmp_path / 'm'))
+    assert np.allclose(twin.predict_proba(x), p, atol=1e-6) and twin.predict(x[:4]) == c.predict(x[:4])
+    df = pd.DataFrame(dict(text=x, label=lists, part=['train'] * 60 + ['valid'] * 10 + ['test'] * 10))
+    framed = TextClassifier(dataclasses.replace(settings, epochs=1), base=base).fit(df)
+    assert framed.info['texts'] == dict(train=60, unsup=0, valid=10)
+
+
+def test_weights_of_several_labels(texts):
+    "A yes that counts five times as much is said more often, of that class alone."
+    x = texts[0]
+    table = pd.DataFrame(dict(m=[int('music' in o) for o in x], w=texts[1]))
+
+    def share(weight):
+        c = TextClassifier(TINY, class_weight=weight, calibrate=False).fit(x, table)
+        return c.predict_proba(x).mean(0)
+
+    heavy, plain = share(dict(m=5.0)), share(None)
+    assert heavy[0] > 1.5 * plain[0] and abs(heavy[1] - plain[1]) < heavy[0] - plain[0]
+
+
+def test_micro_and_macro_f1():
+    y = np.array([[1, 0], [1, 1], [0, 0], [1, 0]])
+    p = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
+    e = evaluate_classes(y, p, ['a', 'b'])  # of a: 3 right, 1 wrong; of b: 1 missed
+    assert e['f1_micro'] == pytest.approx(2 * 3 / (2 * 3 + 1 + 1)) and e['f1'] == pytest.approx(6 / 7 / 2)
+    one = evaluate_classes(['a', 'b', 'a'], np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]), ['a', 'b'])
+    assert one['f1_micro'] == pytest.approx(one['accuracy'])
+
+
+# -- going on from one's own
+
+
+@pytest.mark.parametrize('kind', ['finetuned', 'causal_finetuned'])
+def test_a_classifier_goes_on(models, texts, kind, tmp_path):
+    "Without an epoch it is the old one; a new class leaves the odds between the old ones as they were."
+    c, (x, y) = models[kind], texts
+    d = c.save(tmp_path / 'm')
+    still = dict(base=str(d), epochs=0, calibrate=False)
+    if kind == 'causal_finetuned':
+        still = dict(
+            base=str(d), cfg=dataclasses.replace(TINY_CAUSAL, epochs=0, head_epochs=0, thaw_epochs=0)
+        )
+        still['calibrate'] = False
+    raw = c._model.probs(x)
+    same = TextClassifier(**still).fit(x, y)
+    assert same.classes == [0, 1] and np.allclose(same.predict_proba(x), raw, atol=1e-5)
+    said = []
+    more = TextClassifier(**still, say=said.append).fit(
+        [*x, *['a strange and foreign film'] * 9], [*y, *[2] * 9]
+    )
+    p = more.predict_proba(x)
+    assert more.classes == [0, 1, 2] and more.how_ == 'finetune'
+    assert np.allclose(p[:, 0] / p[:, 1], raw[:, 0] / raw[:, 1], rtol=1e-3)
+    assert any('goes on' in o and '0, 1' in o for o in said) and any('begun fresh: 2' in o for o in said)
+
+
+def test_an_asked_classifier_goes_on(models, texts, tmp_path):
+    x, y = texts
+    d = models['asked'].save(tmp_path / 'm')
+    rng = np.random.default_rng(1)
+    few = rng.permutation(len(x))[:10]
+    noise = [y[k] if k % 5 else 1 - y[k] for k in few]  # few texts, some of them wrong
+    on = TextClassifier(base=str(d)).fit([x[k] for k in few], noise)
+    fresh = TextClassifier(base=models['asked'].base).fit([x[k] for k in few], noise)
+    assert on.score(x, y) > fresh.score(x, y)
+    more = TextClassifier(base=str(d)).fit(
+        [*x[:20], *['a strange and foreign film'] * 9], [*y[:20], *[2] * 9]
+    )
+    assert more.classes == [0, 1, 2] and more.score(x, y) > 0.9
+    assert more.predict(['a strange and foreign film']).tolist() == [2]
+    again = TextClassifier.load(more.save(tmp_path / 'm'))  # in the place of the old one
+    assert np.allclose(again.predict_proba(x), more.predict_proba(x), atol=1e-6)
+
+
+def test_what_cannot_go_on_says_why(models, texts, tmp_path):
+    x, y = texts
+    d = str(models['asked'].save(tmp_path / 'm'))
+    assert reader_kind(d) == 'classifier'
+    for make, words in (
+        (lambda: TextClassifier(base=d, how='finetune').fit(x, y), "how='ask'"),
+        (lambda: TextClassifier(base=d, lr=0.1).fit(x, y), 'lr belong'),
+        (lambda: TextClassifier(base=d, question='so?').fit(x, y), 'question=None'),
+        (lambda: TextClassifier(base=d).fit(x, [[o] for o in y]), 'several labels'),
+        (lambda: TextClassifier(base=d).fit(x, ['a', 'b'] * 40), 'the same form'),
+        (lambda: ReaderFeatures(base=d).fit(x), 'holds a classifier'),
+    ):
+        with pytest.raises(InputError, match=words):
+            make()
+    with pytest.warns(UserWarning, match='no text here has the label 0'):
+        TextClassifier(base=d).fit(x, [o + 1 for o in y])
 
 
 # -- probabilities
@@ -423,6 +531,28 @@ def test_class_weights_reach_fine_tuning(texts):
         return c.predict_proba(['film with music'], 'guess')[0, 1]
 
     assert share({0: 1.0, 1: 20.0}) > share(None) > share({0: 20.0, 1: 1.0})
+
+
+def test_class_weights_reach_a_transformer(texts, tiny_causal):
+    def share(weight):
+        c = TextClassifier(TINY_CAUSAL, base=tiny_causal, class_weight=weight, calibrate=False).fit(*texts)
+        return c.predict_proba(texts[0])[:, 1].mean()
+
+    assert share({0: 1.0, 1: 20.0}) > share(None) > share({0: 20.0, 1: 1.0})
+
+
+def test_the_best_epoch_of_a_transformer_is_kept(texts, tiny_causal):
+    x = texts[0]
+    noise = np.random.default_rng(0).integers(0, 2, 80).tolist()
+    held = (x[:60], noise[20:80])
+    long = dataclasses.replace(TINY_CAUSAL, epochs=4, lr=0.03)
+    h = TextClassifier(long, base=tiny_causal).fit(x, noise, valid=held).history['classifier']
+    assert len(h['losses']) == 5 and h['losses'][h['kept']] == min(h['losses'])
+    said = []
+    short = dataclasses.replace(TINY_CAUSAL, groups=2, free=2, epochs=1, lr=0.03, lr_head=0.1)
+    c = TextClassifier(short, base=tiny_causal, patience=1, say=said.append).fit(x, noise, valid=held)
+    assert any('was the best and is kept' in o or 'training ends here' in o for o in said)
+    assert len(c.history['classifier']['losses']) <= 4
 
 
 def test_the_best_epoch_is_kept(texts):

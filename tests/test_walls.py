@@ -57,14 +57,15 @@ EDGES = {
     'precision checkpoint training language_model model_folder',
     'reader_features': 'core texts rules processor awd_lstm language_model pretraining causal_models '
     'causal_classifier',
-    'text_classifier': 'core texts rules processor awd_lstm training language_model generation ulmfit '
-    'model_folder pretraining reader_features causal_models causal_classifier',
+    'text_classifier': 'core corpora texts rules numericalization processor awd_lstm training '
+    'language_model generation ulmfit model_folder pretraining reader_features causal_models '
+    'causal_classifier',
     'causal_models': 'core fetch corpora gpt2',
     'causal_generation': 'core sampling causal_models gpt2',
     'causal_training': 'core losses gpt2 precision training causal_models',
     'causal_classifier': 'core texts lm_dataloader gpt2 schedules training language_model model_folder '
     'causal_models '
-    'causal_training',
+    'causal_training ulmfit',
     'report': 'core',
     'classroom': 'core',
     'cli': 'core records runs doctor corpora texts baselines language_model model_folder pretraining '
