@@ -473,7 +473,7 @@ def _regress(x, y, n_classes, C, weights, several):
         coef[:, known], bias[known] = m.coef_.T, m.intercept_
     return coef, bias
 
-
+# %% ../nbs/10a_text_classifier.ipynb #43f9d199
 def _regress_from(x, y, start, C, weights, several):
     """Logistic regression that is drawn towards the coefficients `start` (coef, bias), where `_regress` is
     drawn towards zero: the smaller C, the closer it stays to what an earlier fit has learned.
