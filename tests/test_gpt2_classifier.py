@@ -273,8 +273,8 @@ def test_save_and_load(judge, texts, tmp_path):
         CausalClassifier.load(d)
 
 
-def test_a_folder_of_an_earlier_version(judge, texts, tmp_path):
-    "Until version 0.2 the head had a file of its own, and the kind another name."
+def test_an_older_folder(judge, texts, tmp_path):
+    "Once the head had a file of its own, and the kind another name."
     d = judge.save(tmp_path / 'm')
     (d / 'model.safetensors').rename(d / 'head.safetensors')
     cfg = json.loads((d / 'config.json').read_text(encoding='utf-8'))

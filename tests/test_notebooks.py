@@ -1,5 +1,6 @@
 "Every notebook runs in a fresh kernel, is saved clean and with outputs, and its module is what it exports."
 
+import ast
 import re
 import subprocess
 import sys
@@ -182,3 +183,56 @@ def test_lint():
         [*ruff, 'format', '-q', '--check', *files], cwd=nbs.ROOT, capture_output=True, text=True
     )
     assert not r.returncode, 'run: ruff format ' + ' '.join(r.stdout.split())
+
+
+def names_and_uses(path) -> tuple[list, set]:
+    "Exported names of a notebook with the number of their cell, and all names that its other cells use."
+    defined, used = [], set()
+    for i, c in enumerate(nbs.read(path)['cells']):
+        if c['cell_type'] != 'code':
+            continue
+        source = ''.join('\n' if o.lstrip()[:1] in ('%', '!') else o for o in c['source'])
+        tree = ast.parse(source)
+        if re.search(r'(?m)^#\|\s*export\b', source):
+            for node in tree.body:
+                names = [o.id for o in getattr(node, 'targets', []) if isinstance(o, ast.Name)]
+                for d in getattr(node, 'decorator_list', []):  # a command is used by the name it has there
+                    if isinstance(d, ast.Call) and ast.unparse(d.func) == 'app.command':
+                        used_as = [o.value for o in d.args] or [node.name]
+                        names.append(f'command {used_as[0]}')
+                if not any(o.startswith('command') for o in names) and hasattr(node, 'name'):
+                    names.append(node.name)
+                defined += [(o, i) for o in names if o[0] != '_']
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                used.add(node.id)
+            elif isinstance(node, ast.Attribute):
+                used.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                words = node.value.split()
+                used |= {f'command {o}' for o in words[: 1 + (words[:1] == ['nlpdeep'])]}
+    return defined, used
+
+
+@pytest.mark.parametrize('path', WORKSHOPS, ids=[p.stem for p in WORKSHOPS])
+def test_every_exported_name_is_checked(path):
+    "A workshop uses each name that it exports in a cell that it does not export."
+    defined, used = names_and_uses(path)
+    idle = [f'{name} (cell {i})' for name, i in defined if name not in used]
+    assert not idle, f'exported and never checked: {", ".join(idle)}'
+
+
+@pytest.mark.parametrize('path', WORKSHOPS, ids=[p.stem for p in WORKSHOPS])
+def test_export_cells_do_one_thing(path):
+    """An exported cell of more than 60 lines is one function or class, with small helpers at most: finished
+    classes stay whole, everything else has a sentence in front of it.
+    """
+    for i, c in enumerate(nbs.read(path)['cells']):
+        source = ''.join(c['source'])
+        lines = [o for o in source.splitlines() if o.strip()]
+        if c['cell_type'] != 'code' or len(lines) <= 60 or not re.search(r'(?m)^#\|\s*export\b', source):
+            continue
+        sizes = [len(ast.unparse(o).splitlines()) for o in ast.parse(source).body if hasattr(o, 'name')]
+        rest = sum(sizes) - max(sizes)
+        assert rest <= 25, f'cell {i} has {len(lines)} lines and {rest} beside its largest piece: split it'
