@@ -29,6 +29,7 @@ from fastai.basics import Callback, DataLoaders
 from fastai.callback.tracker import ReduceLROnPlateau, SaveModelCallback
 from fastai.callback.training import GradientAccumulation
 
+from fuzz import tiny_gguf
 from nlpdeep import causal_models, checkpoint, fast_words, fetch, kernels
 from nlpdeep.awd_lstm import AWDLSTMConfig, WeightDropout, language_model
 from nlpdeep.bpe import BPETokenizer
@@ -700,43 +701,8 @@ def test_scores_that_are_not_finite_are_refused(tok):
 
 @pytest.mark.slow
 def test_gguf_files_are_known_by_all_their_bytes(tmp_path, monkeypatch):
-    gguf = pytest.importorskip('gguf')
-    from nlpdeep.bpe import byte_chars
-
+    pytest.importorskip('gguf')
     monkeypatch.setenv('NLPDEEP_HOME', str(tmp_path / 'home'))
-
-    def make(f, seed):
-        r, e, v = np.random.default_rng(seed), 32, 260
-        toks = [*sorted(byte_chars().values()), '<|endoftext|>', 'he', 'll', 'x']
-        w = gguf.GGUFWriter(f, 'llama')
-        for name, n in dict(
-            context_length=64, embedding_length=e, block_count=1, feed_forward_length=64, head_count=4,
-            head_count_kv=4, vocab_size=v, rope_dimension_count=8, bos_token_id=256, eos_token_id=256,
-        ).items():  # fmt: skip
-            getattr(w, f'add_{name}')(n)
-        w.add_layer_norm_rms_eps(1e-5)
-        w.add_tokenizer_model('gpt2')
-        w.add_tokenizer_pre('default')
-        w.add_token_list(toks)
-        w.add_token_types([1] * v)
-        w.add_token_merges(['h e', 'l l'])
-
-        def t(*s):
-            return (r.standard_normal(s) * 0.1).astype(np.float32)
-
-        w.add_tensor('token_embd.weight', t(v, e))
-        w.add_tensor('output_norm.weight', np.ones(e, np.float32))
-        w.add_tensor('output.weight', t(v, e))
-        for n, s in dict(attn_q=(e, e), attn_k=(e, e), attn_v=(e, e), attn_output=(e, e), ffn_gate=(64, e),
-                         ffn_up=(64, e), ffn_down=(e, 64)).items():  # fmt: skip
-            w.add_tensor(f'blk.0.{n}.weight', t(*s))
-        for n in ('attn_norm', 'ffn_norm'):
-            w.add_tensor(f'blk.0.{n}.weight', np.ones(e, np.float32))
-        w.write_header_to_file()
-        w.write_kv_data_to_file()
-        w.write_tensors_to_file()
-        w.close()
-        return f
 
     def scores(f):
         with torch.no_grad():
@@ -746,7 +712,7 @@ def test_gguf_files_are_known_by_all_their_bytes(tmp_path, monkeypatch):
 
     for k in 'ab':
         (tmp_path / k).mkdir()
-    a = make(tmp_path / 'a' / 'm.gguf', 0)
+    a = tiny_gguf(tmp_path / 'a' / 'm.gguf', 0)
     whole = a.read_bytes()
     other = bytearray(whole)
     other[-64:] = np.full(16, 2, np.float32).tobytes()  # the same head, the same size
