@@ -403,6 +403,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'nlpdeep.cli.printable': ('commands.html#printable', 'nlpdeep/cli.py'),
                              'nlpdeep.cli.record_command': ('commands.html#record_command', 'nlpdeep/cli.py'),
                              'nlpdeep.cli.run_ulmfit': ('commands.html#run_ulmfit', 'nlpdeep/cli.py'),
+                             'nlpdeep.cli.serve_command': ('commands.html#serve_command', 'nlpdeep/cli.py'),
                              'nlpdeep.cli.train': ('commands.html#train', 'nlpdeep/cli.py'),
                              'nlpdeep.cli.train_summary': ('commands.html#train_summary', 'nlpdeep/cli.py'),
                              'nlpdeep.cli.ulmfit': ('commands.html#ulmfit', 'nlpdeep/cli.py')},

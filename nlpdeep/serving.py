@@ -200,7 +200,7 @@ def export_classifier(classifier: TextClassifier, words: int = 16) -> dict[str, 
 
 
 class ExportedClassifier:
-    "The loop around the programs of `export_classifier`: `predict_proba(texts)` with a classifier's own words."
+    "The loop around the programs of `export_classifier`; words are cut by the classifier's own tokenizer."
 
     def __init__(self, programs: dict[str, Any], classifier: TextClassifier):
         self.programs = {k: p.module() for k, p in programs.items()}
