@@ -868,7 +868,7 @@ def _check_kind(path: Path) -> None:
         raise InputError(f'there is no classifier in {path}: config.json is missing')
     cfg = read_config(path)
     ours = isinstance(cfg, dict) and cfg.get('made_by') == 'nlpdeep'
-    # the second is what versions up to 0.2 wrote, with the head in a file of its own
+    # the second is the older form, with the head in a file of its own
     if not ours or cfg.get('kind') not in (_KIND, 'causal language model with a head'):
         raise InputError(
             f'{path} is not a folder of CausalClassifier' + (': try TextClassifier.load' if ours else '')

@@ -27,8 +27,9 @@ from .texts import subsample
 
 # %% auto #0
 __all__ = ['app', 'Device', 'Seed', 'Json', 'Model', 'BENCHES', 'printable', 'Group', 'main', 'run_ulmfit', 'ulmfit',
-           'train_summary', 'train', 'pretrain_command', 'classify_table', 'classify', 'generate_command', 'find_bench',
-           'bench_command', 'record_command', 'doctor_command', 'course_command', 'check_command']
+           'train_summary', 'train', 'pretrain_command', 'classify_table', 'classify', 'generate_command',
+           'serve_command', 'find_bench', 'bench_command', 'record_command', 'doctor_command', 'course_command',
+           'check_command']
 
 # %% ../nbs/14a_commands.ipynb #148cb7ef
 # what a terminal would obey, or what would break a line or turn it round
@@ -687,6 +688,28 @@ def generate_command(
     clf = TextClassifier.load(*_at_home(model))
     for s in clf.generate(prompt, n_words=words, n=n, temperature=temperature, top_k=top_k, seed=seed):
         typer.echo(printable(s))
+
+# %% ../nbs/14a_commands.ipynb #14f5e002
+@app.command('serve')
+def serve_command(
+    model: Annotated[Path, typer.Argument(help='A model folder that `nlpdeep train` has written.')],
+    host: Annotated[str, typer.Option(help='The address; 0.0.0.0 answers other machines too.')] = '127.0.0.1',
+    port: Annotated[int, typer.Option(help='The port.', min=1, max=65535)] = 8000,
+    most_texts: Annotated[int, typer.Option(help='At most so many texts in a request.', min=1)] = 64,
+    device: Device = None,
+):
+    """
+    Put a saved classifier behind HTTP, until you stop it: GET /health, POST /classify.
+
+    Example:
+
+    `nlpdeep serve runs/train --port 8000`
+    """
+    if device is not None:
+        os.environ['NLPDEEP_DEVICE'] = device
+    from nlpdeep.serving import serve
+
+    serve(*_at_home(model), host, port, most_texts)
 
 # %% ../nbs/14a_commands.ipynb #9a53e5fb
 BENCHES = {

@@ -223,7 +223,9 @@ def read_weights(file: Path) -> dict:
     return weights
 
 # %% ../nbs/09f_model_folder.ipynb #1e0b2b05
-_OLDER_KIND = 'causal language model with a head'  # `CausalClassifier` of version 0.2 and before
+# of a `CausalClassifier`, when its folders had a form of their own
+_OLDER_KIND = 'causal language model with a head'
+
 # what is no part of a model and may lie in its folder: notes, and what file managers leave behind
 _BYSTANDER = re.compile(r'(?i)\.md$|(^|/)(\._[^/]*|\.ds_store|thumbs\.db|desktop\.ini|\.directory)$')
 

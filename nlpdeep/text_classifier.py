@@ -62,11 +62,9 @@ __all__ = ['ASK_UP_TO', 'temper', 'class_weights', 'class_loss', 'ULMFiTModel', 
 
 # %% ../nbs/10a_text_classifier.ipynb #9b71e001
 _SHARED = ('lang', 'backwards')  # settings that say how to read, not how to train
-
 # From the table of chapter 10 (validation accuracy on short texts, five draws): with the reader that ships, a
 # linear probe is ahead of three stages of fine-tuning up to about so many labels
 ASK_UP_TO = 2000
-
 _forked = False
 
 
@@ -86,7 +84,7 @@ def _one_thread_after_fork() -> None:
         torch.set_num_threads(1)
         _forked = False
 
-
+# %% ../nbs/10a_text_classifier.ipynb #1919e56c
 def temper(probs: np.ndarray, temperature: float, several: bool = False) -> np.ndarray:
     """Probabilities (texts, classes) at a temperature: their scores divided by it. `several`: each class has
     a probability of its own.
@@ -211,7 +209,7 @@ class ULMFiTModel:
         several = bool(cfg.get('form'))
         return cls(settings_, words, lm.to(device()).eval(), net.to(device()).eval(), several)
 
-
+# %% ../nbs/10a_text_classifier.ipynb #6d2bd79f
 def _named(weights, name):
     return {k.removeprefix(name + '.'): v for k, v in weights.items() if k.startswith(name + '.')}
 
@@ -264,7 +262,7 @@ def read_texts(df: Any, cfg: ULMFiTConfig, log: Callable, begin: Pretrained | No
     )
     return cfg, base, words, ids, info
 
-
+# %% ../nbs/10a_text_classifier.ipynb #1e118458
 _ENOUGH = 50  # which epoch is best, fewer validation texts cannot tell
 
 
@@ -426,9 +424,8 @@ class ProbeModel:
             reader = open_reader(place, **{k: asked[k] for k in ('question', 'layers', 'max_len', 'long')})
         return cls(reader, asked, *(head[k].numpy() for k in _HEAD), cfg['several'])
 
-
+# %% ../nbs/10a_text_classifier.ipynb #c283fd82
 _HEAD = ('mean', 'scale', 'coef', 'intercept')
-
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # C of logistic regression: small is simple
 
 
@@ -476,7 +473,7 @@ def _regress(x, y, n_classes, C, weights, several):
         coef[:, known], bias[known] = m.coef_.T, m.intercept_
     return coef, bias
 
-
+# %% ../nbs/10a_text_classifier.ipynb #43f9d199
 def _regress_from(x, y, start, C, weights, several):
     """Logistic regression that is drawn towards the coefficients `start` (coef, bias), where `_regress` is
     drawn towards zero: the smaller C, the closer it stays to what an earlier fit has learned.
@@ -502,7 +499,7 @@ def _regress_from(x, y, start, C, weights, several):
     opt.step(cost)
     return (coef + moved).detach().numpy(), bias.detach().numpy()
 
-
+# %% ../nbs/10a_text_classifier.ipynb #d528732c
 def _loss_at_best(z, y):
     "The temperature of scores and the log loss at it."
     t = fit_temperature(z, y)
@@ -1139,9 +1136,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         )
         return self
 
-
+# %% ../nbs/10a_text_classifier.ipynb #c7712b88
 _SETTINGS = {f.name for f in dataclasses.fields(ULMFiTConfig)} - {'seed', 'base'}
-
 _RESULTS = 'classes_ history info seconds cfg_ how_ why_ temperature_ several_ _model'.split()
 
 
@@ -1161,7 +1157,7 @@ def _several(labels) -> bool:
         return labels.shape[1] > 1
     return any(_is_list(o) for o in labels)
 
-
+# %% ../nbs/10a_text_classifier.ipynb #375c8634
 def _several_frame(texts, labels, valid, unsup, classes, seed):
     """Texts with several labels each as a frame (text, label, part, row), a label as 0 and 1 for each class;
     the classes (`classes`: those known before), and the form in which the labels came.
@@ -1220,7 +1216,7 @@ def _several_frame(texts, labels, valid, unsup, classes, seed):
         )
     return df.reset_index(drop=True), list(known), form
 
-
+# %% ../nbs/10a_text_classifier.ipynb #6e95f0b7
 def _is_list(label) -> bool:
     return isinstance(label, (list, tuple, set, frozenset, np.ndarray))
 

@@ -68,11 +68,12 @@ EDGES = {
     'causal_training ulmfit',
     'comparison': 'core records texts fetch corpora reader_features text_classifier causal_models '
     'causal_classifier',
+    'serving': 'core texts reader_features text_classifier',
     'report': 'core',
     'classroom': 'core',
     'cli': 'core records runs doctor corpora texts baselines language_model model_folder pretraining '
     'text_classifier report '
-    'benchmarks comparison classroom',
+    'benchmarks comparison serving classroom',
 }
 EVERYTHING = {
     'course',

@@ -5,8 +5,8 @@ A draw takes the same labelled snippets as ulmfit_labels.py does with that seed.
 texts alone and chooses its regularization in folds of them; validation and test part are scored once for each
 draw, and nothing is chosen by the test part. What a frozen reader makes of a text is kept in nlpdeep's cache,
 with the CPU seconds that it took, so `seconds` are those of the fit and of reading its texts. The runs
-`speed` measure texts a second (medians of rounds in turn) and megabytes, with 2,000 labels, and tokens a
-second of a frozen reader beside transformers' forward pass.
+`speed` measure texts a second (medians of rounds in turn) and megabytes, with 100 labels, and tokens a second
+of a frozen reader beside transformers' forward pass.
 """
 
 import functools
@@ -104,9 +104,9 @@ def run(seed, way=None, labels=None, measure=None):
 
 
 def speed(seed):
-    models, rows = {}, []
+    train, models, rows = draw('100', seed), {}, []
     for name, way in WAYS.items():
-        models[name] = fit_way(way, reader(name), draw('2000', seed), parts(), seed, time.process_time)[0]
+        models[name] = way.fit(reader(name), list(train.text), list(train.label), seed)
     texts = list(parts()['test'].text.sample(200, random_state=0))
     for name in WAYS:
         if reader(name):
