@@ -1,5 +1,5 @@
-"""Every question of the questionnaires that the course's two seed lessons end with is asked here too: the
-matter of each, in a few words of ours, and where the course has it.
+"""Every question of the questionnaires at the end of fast.ai's two lessons on text (fastbook, chapters 10 and
+12) is asked here too: the matter of each, in a few words of ours, and where the course has it.
 
 A place is the stem of a chapter and words that its question begins with. A task to write or try something is
 an exercise: a stem and the bold title that it begins with.
@@ -19,7 +19,11 @@ TEXT = [
     ('why a language model is fine-tuned', '09_ulmfit', 'Why fine-tune the language model'),
     ('the stages of a text classifier', '09_ulmfit', 'What are the three stages of ULMFiT?'),
     ('what reviews without labels are good for', '09_ulmfit', 'IMDb comes with 50,000 reviews'),
-    ('the steps to data for a language model', '04_lm_dataloader', 'What are the three steps to prepare data'),
+    (
+        'the steps to data for a language model',
+        '04_lm_dataloader',
+        'What are the three steps to prepare data',
+    ),
     ('tokenization and its purpose', '02_tokenization', 'What is tokenization, and why'),
     ('ways to tokenize', '02_tokenization', 'Name three approaches to tokenization.'),
     ('the mark for a beginning', '02_tokenization', 'What is xxbos'),
@@ -67,27 +71,55 @@ MODELS = [
     ('chunk', '06_lstm', 'What does chunk do'),
     ('the fused cell is the same', '06_lstm', 'Why is the fused cell the same'),
     ('a higher rate for LMModel6', '06_lstm', 'Why can LMModel6 use a higher'),
-    ('the ways AWD-LSTM is regularised', '07_awd_lstm', 'three kinds of regularisation'),
-    ('dropout', '07_awd_lstm', 'What is dropout'),
-    ('why its rest is scaled, and when', '07_awd_lstm', 'divide by'),
-    ('the line that returns early', '07_awd_lstm', 'if not self.training'),
-    ('trying bernoulli_', '07_awd_lstm', '**1. Repair a dropout.**'),
-    ('training and evaluation mode', '07_awd_lstm', 'evaluation mode'),
-    ('AR, and weight decay', '07_awd_lstm', 'activation regularisation'),
-    ('TAR, and why not for pictures', '07_awd_lstm', 'TAR'),
-    ('weight tying', '07_awd_lstm', 'weight tying'),
+    ('the ways AWD-LSTM is regularised', '07_awd_lstm', 'What are the regularization techniques'),
+    ('dropout', '07_awd_lstm', 'What is dropout?'),
+    ('why its rest is scaled, and when', '07_awd_lstm', 'Why do we scale with dropout?'),
+    ('the line that returns early', '07_awd_lstm', 'What is the purpose of if not self.training'),
+    ('trying bernoulli_', '07_awd_lstm', 'What do torch.empty(3).bernoulli_'),
+    ('training and evaluation mode', '07_awd_lstm', 'How do you set a model to training mode'),
+    ('AR, and weight decay', '07_awd_lstm', 'Write activation regularization as a formula'),
+    ('TAR, and why not for pictures', '07_awd_lstm', 'Write temporal activation regularization'),
+    ('weight tying', '07_awd_lstm', 'What is weight tying?'),
 ]
+# tasks for research, and the other lesson's exercise: a question, an exercise, or a section that does it
 FURTHER = [
+    (
+        'language models and disinformation',
+        '13_machine_text',
+        '## Further reading, and two tasks for research',
+    ),
+    ('what to do where detection fails', '13_machine_text', '**6. Think.**'),
     ('why h may begin as 0', '05_rnn', 'What is the hidden state, and where is it in LMModel1? Why may h'),
+    ('an LSTM from scratch', '06_lstm', '## The same, fused'),
+    ("a GRU from scratch, and PyTorch's", '06_lstm', '## GRU: two gates do as well'),
+    ("fastai's AWD-LSTM, line by line", '07_awd_lstm', '## The full model'),
+    ('a classifier from a transformer', '12_gpt2_classifier', '## The exercise'),
 ]
-
-
-def plain(text):
-    return re.sub(r'<[^>]+>|`', '', text)
 
 
 def asked(path):
-    "What a chapter asks: its questions without mark-up and numbers, and the bold titles of its exercises."
+    """What a chapter asks: its questions without mark-up and numbers; with them the bold titles of its
+    exercises and its headings, marks included.
+    """
     prose = '\n'.join(''.join(c['source']) for c in nbs.read(path)['cells'] if c['cell_type'] == 'markdown')
-    questions = [re.sub(r'^\d+\. ', '', plain(q)) for q, _ in nbs.questions(path)]
-    return questions + re.findall(r'(?m)^\*\*\d+\. .+?\*\*', prose)
+    _, _, own = prose.partition('## Check yourself')
+    folded = re.findall(r'<summary>(?!Hint)(.+?)</summary>', own)
+    above = re.findall(r'(?m)^\*\*\d+\.\*\* (.+)$', own)  # chapter 07 folds the answer alone
+    questions = [re.sub(r'^\d+\. |<[^>]+>|`', '', q) for q in folded + above]
+    return questions + re.findall(r'(?m)^(?:\*\*\d+\. .+|##+ .+)$', prose)
+
+
+CHAPTERS = {p.stem: p for p in nbs.all_notebooks() if nbs.kind(p) == 'chapter'}
+ALL = TEXT + MODELS + FURTHER
+
+
+def test_the_lists_are_whole():
+    "As many lines as the lessons' lists have, each about something else."
+    assert (len(TEXT), len(MODELS)) == (22, 39)
+    assert len({matter for matter, _, _ in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize('matter, chapter, words', ALL, ids=[matter for matter, _, _ in ALL])
+def test_it_is_asked(matter, chapter, words):
+    "The chapter has a question, an exercise or a section that begins with these words."
+    assert any(o.startswith(words) for o in asked(CHAPTERS[chapter])), f'{chapter} does not ask: {matter}'
