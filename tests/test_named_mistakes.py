@@ -4,6 +4,7 @@ A check is taken from its chapter and run by itself with what it needs, so nothi
 """
 
 import ast
+import contextlib
 import functools
 
 import notebooks as nbs
@@ -155,3 +156,49 @@ def test_where_exercises_begin():
         if nbs.kind(path) == 'chapter' and path.name[:2] >= '06':
             prose = [''.join(c['source']) for c in nbs.read(path)['cells'] if c['cell_type'] == 'markdown']
             assert sum(f'nlpdeep check {path.name[:2]}`' in s for s in prose) >= 1, path.stem
+
+
+def solved(chapter: str, check: str, space: dict):
+    "Define in `space` what the solutions define up to the cell of `check`, as far as it needs no data."
+    (path,) = (nbs.NBS / 'solutions').glob(f'{chapter}_*.ipynb')
+    for cell in nbs.read(path)['cells']:
+        source = ''.join(cell['source'])
+        if cell['cell_type'] == 'code' and '%pip' not in source:
+            for node in ast.parse(source).body:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Assign)):
+                    with contextlib.suppress(Exception):  # it needs data, or a model
+                        exec(compile(ast.Module([node], []), path.name, 'exec'), space)
+            if f'def {check}(' in source:
+                return
+    raise AssertionError(f'no solution has {check}')
+
+
+CHECKS = {(c, k): n for c, k, n, _, _ in CASES if k != 'check_guess'}
+# what some checks print in the end is about the chapter's models; here two toy texts do
+TOYS = """
+from collections import Counter
+from scipy.stats import binomtest
+
+def movie_snippets():
+    return pd.DataFrame({'text': ['a film', 'the film']})
+
+two = np.array([True, False])
+right = {'TF-IDF': two, 'mean and answer': two}
+ulmfit_right, tfidf_right = two, two
+paired = pd.DataFrame({'low': [0.0], 'high': [1.0]})
+raw = soft = pd.DataFrame({'claimed': [0.6], 'right': [0.5], 'reviews': [2]})
+"""
+
+
+@pytest.mark.parametrize('chapter, check', CHECKS, ids=[f'{c}-{k[6:]}' for c, k in CHECKS])
+def test_the_solution_is_not_taken_for_a_mistake(chapter, check):
+    space = {}
+    exec(PRELUDE + TOYS + (CHECKS[chapter, check] if '\n' in CHECKS[chapter, check] else ''), space)
+    if chapter == '13':
+        exec(definitions(chapter)['precision'], space)
+    solved(chapter, check, space)
+    exec(definitions(chapter)[check], space)
+    if check == 'check_memo':
+        space['PREDICTION'] = 500 * 20 + 500 * 10 * 7
+    argument = 'combine' if check == 'check_combine' else ''
+    assert eval(f'{check}({argument})', space).startswith('well done')
