@@ -122,7 +122,7 @@ CASES = [
     return [(w[i], judge([' '.join(w[:i] + w[i + 1 :])])[0] - judge([text])[0]) for i in range(len(w))]""",
      'the sign is turned'),
     ('13', 'check_needed', 'precision', 'def needed_false_alarms(found, share, wanted):\n'
-     '    return found * share * (1 - wanted) / wanted', 'counted among the honest'),
+     '    return found * share * (1 - wanted) / wanted', 'count among the honest'),
     ('13', 'check_words', '', 'def words_needed(g, z=4):\n    return math.ceil(z / (2 * g - 1))',
      'the square of z'),
     ('14', 'check_ece', '', 'def ece(b):\n'
