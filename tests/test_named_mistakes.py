@@ -4,6 +4,7 @@ A check is taken from its chapter and run by itself with what it needs, so nothi
 """
 
 import ast
+import contextlib
 import functools
 
 import notebooks as nbs
@@ -36,19 +37,26 @@ def definitions(chapter: str) -> dict[str, str]:
     return found
 
 
+def given(chapter: str, needs: str) -> str:
+    "`needs` as code: a line `@name other` stands for these definitions of the chapter."
+    lines = []
+    for line in needs.splitlines():
+        lines += map(definitions(chapter).get, line[1:].split()) if line.startswith('@') else [line]
+    return '\n\n'.join(lines)
+
+
 def told(chapter: str, check: str, needs: str, answer: str, arguments: str = '') -> str:
-    "What `check` of a chapter says to `answer`. `needs`: names of the chapter's, or lines of code."
+    "What `check` of a chapter says to `answer`."
     space = {}
-    names = [o for o in needs.split() if o in definitions(chapter)] if '\n' not in needs else []
-    for code in (PRELUDE, *([needs] if '\n' in needs else map(definitions(chapter).get, names))):
+    for code in (PRELUDE, given(chapter, needs), definitions(chapter)[check], answer):
         exec(code, space)
-    exec(definitions(chapter)[check], space)
-    exec(answer, space)
     return eval(f'{check}({arguments})', space)
 
 
 SHARE = 'def share_gone(counts, embed_p):\n    keep = torch.rand(len(counts)) >= embed_p\n'
 WINDOW = 'def window_mask(n, width):\n    back = torch.arange(n)[:, None] - torch.arange(n)\n'
+# checks that get the answer as an argument, and what the chapter calls it
+GIVEN = {'check_combine': 'combine', 'check_accumulate': 'Accumulate', 'check_split': 'split_perplexity'}
 CASES = [
     # chapter, check, what it needs, the wrong answer, what the check says
     ('06', 'check_tied', '\nfrom nlpdeep.lstm import LSTMCell\nfrom nlpdeep.rnn import cell_weights\n',
@@ -120,8 +128,8 @@ CASES = [
     w = text.split()
     return [(w[i], judge([' '.join(w[:i] + w[i + 1 :])])[0] - judge([text])[0]) for i in range(len(w))]""",
      'the sign is turned'),
-    ('13', 'check_needed', 'precision', 'def needed_false_alarms(found, share, wanted):\n'
-     '    return found * share * (1 - wanted) / wanted', 'counted among the honest'),
+    ('13', 'check_needed', '@precision', 'def needed_false_alarms(found, share, wanted):\n'
+     '    return found * share * (1 - wanted) / wanted', 'count among the honest'),
     ('13', 'check_words', '', 'def words_needed(g, z=4):\n    return math.ceil(z / (2 * g - 1))',
      'the square of z'),
     ('14', 'check_ece', '', 'def ece(b):\n'
@@ -132,6 +140,29 @@ CASES = [
     e = 1.96 * np.hypot(a.std(), b.std()) / len(a) ** 0.5
     d = a.mean() - b.mean()
     return d - e, d + e""", 'different texts'),
+    ('06', 'check_latch',
+     "LETTERS = 'ab.'\nfrom nlpdeep.lstm import ReadableLSTMCell\n@set_gate memory by_hand",
+     'latch = by_hand', 'counts, and forgets'),
+    ('07', 'check_prediction', '@tar_of\nfrom nlpdeep.regularization import Dropout, RNNDropout',
+     'prediction = dict(raw=0, Dropout=0.5, RNNDropout=0)', 'without scaling'),
+    ('08', 'check_accumulate', 'from fastai.text.all import *\nfrom fastai.basics import SGD',
+     'def f(n):\n    return Callback()', 'after every batch'),
+    ('08', 'check_split', '@Constant', 'def f(model, dl, unk):\n'
+     '    return 1 / torch.tensor([0.0, 1.0, 2.0, 3.0]).softmax(0)[0].item(), 5.15556', 'changed places'),
+    ('09', 'check_copy', '', """def copy_encoder(source, target):
+    a, b = source.state_dict(), target.state_dict()
+    fits = [k for k in a if k in b and a[k].shape == b[k].shape]
+    for k in fits:
+        b[k].copy_(a[k])
+    return sorted((set(a) | set(b)) - set(fits))""", 'in the source only'),
+    ('12', 'check_groups', '', """def in_groups(blocks, n):
+    k = len(blocks) // n
+    return [blocks[i * k : (i + 1) * k] for i in range(n - 1)] + [blocks[(n - 1) * k :]]""",
+     'leave the last one with'),
+    ('14', 'check_when_sure', '', """def when_sure(p, right, share):
+    return right[p.max(1).argsort()[: round(share * len(p))]].mean()""", 'least sure of'),
+    ('14', 'check_guess', 'from nlpdeep.baselines import accuracy_interval', 'guess = {10: 81, 2: 8000}',
+     'EACH side'),
 ]  # fmt: skip
 
 
@@ -139,7 +170,7 @@ CASES = [
     'chapter, check, needs, answer, says', CASES, ids=[f'{c}-{k[6:]}-{s[:18]}' for c, k, _, _, s in CASES]
 )
 def test_a_known_mistake_is_named(chapter, check, needs, answer, says):
-    got = told(chapter, check, needs, answer, 'f' if check == 'check_combine' else '')
+    got = told(chapter, check, needs, answer, 'f' if check in GIVEN else '')
     assert got.startswith('not yet') and says in got
 
 
@@ -155,3 +186,46 @@ def test_where_exercises_begin():
         if nbs.kind(path) == 'chapter' and path.name[:2] >= '06':
             prose = [''.join(c['source']) for c in nbs.read(path)['cells'] if c['cell_type'] == 'markdown']
             assert sum(f'nlpdeep check {path.name[:2]}`' in s for s in prose) >= 1, path.stem
+
+
+def solved(chapter: str, check: str, space: dict):
+    "Define in `space` what the solutions define up to the cell of `check`, as far as it needs no data."
+    (path,) = (nbs.NBS / 'solutions').glob(f'{chapter}_*.ipynb')
+    for cell in nbs.read(path)['cells']:
+        source = ''.join(cell['source'])
+        if cell['cell_type'] == 'code' and '%pip' not in source:
+            for node in ast.parse(source).body:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Assign)):
+                    with contextlib.suppress(Exception):  # it needs data, or a model
+                        exec(compile(ast.Module([node], []), path.name, 'exec'), space)
+            if f'def {check}(' in source:
+                return
+    raise AssertionError(f'no solution has {check}')
+
+
+CHECKS = {(c, k): n for c, k, n, _, _ in CASES if (c, k) != ('10', 'check_guess')}
+# what some checks print in the end is about the chapter's models; here two toy texts do
+TOYS = """
+from collections import Counter
+from scipy.stats import binomtest
+
+def movie_snippets():
+    return pd.DataFrame({'text': ['a film', 'the film']})
+
+two = np.array([True, False])
+right = {'TF-IDF': two, 'mean and answer': two}
+ulmfit_right, tfidf_right, p_test = two, two, np.array([[0.9, 0.1], [0.4, 0.6]])
+paired = pd.DataFrame({'low': [0.0], 'high': [1.0]})
+raw = soft = pd.DataFrame({'claimed': [0.6], 'right': [0.5], 'reviews': [2]})
+"""
+
+
+@pytest.mark.parametrize('chapter, check', CHECKS, ids=[f'{c}-{k[6:]}' for c, k in CHECKS])
+def test_the_solution_is_not_taken_for_a_mistake(chapter, check):
+    space = {}
+    exec(PRELUDE + TOYS + given(chapter, CHECKS[chapter, check]), space)
+    solved(chapter, check, space)
+    exec(definitions(chapter)[check], space)
+    if check == 'check_memo':
+        space['PREDICTION'] = 500 * 20 + 500 * 10 * 7
+    assert eval(f'{check}({GIVEN.get(check, "")})', space).startswith('well done')
