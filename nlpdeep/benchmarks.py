@@ -5,9 +5,11 @@
 # %% ../nbs/14c_benchmarks.ipynb #efbd2177
 from __future__ import annotations
 
+import copy
 import dataclasses
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -17,6 +19,7 @@ from fastai.callback import progress
 from fastai.callback.core import Callback, CancelValidException
 from fastai.text import data as fastai_data
 from fastcore.foundation import L
+from torch.nn.utils.rnn import pad_sequence
 
 from .awd_lstm import AWDLSTMConfig, SequentialRNN, language_model, load_weights, named_weights
 from .causal_generation import write_tokens
@@ -29,15 +32,65 @@ from .lm_dataloader import LMDataLoader, SortedDataLoader
 from .losses import linear_cross_entropy
 from .numericalization import Numericalize
 from .precision import lm_precision
-from .records import bench
+from .records import Roof, bench
 from .regularization import rnn_regularization
 from .rules import SPECIAL_TOKENS
 from .tokenization import RulesTokenizer
 from .training import lm_learner
 
 # %% auto #0
-__all__ = ['STEPS', 'bench_tokenize', 'bench_text', 'next_word_loss', 'bench_lstm', 'step_pair', 'bench_train', 'bench_gpt2',
-           'bench_generate', 'bench_classify']
+__all__ = ['STEPS', 'bench_tokenize', 'bench_text', 'next_word_loss', 'bench_lstm', 'step_pair', 'bench_weight_dropout',
+           'bench_train', 'bench_gpt2', 'bench_generate', 'bench_classify']
+
+# %% ../nbs/14c_benchmarks.ipynb #b0a1c2d4
+def _copying(batches: Iterable) -> Roof:
+    "The roof of a loader."
+    n = sum(o.numel() * o.element_size() for b in batches for o in b)
+    a, b = np.ones(n // 8), np.empty(n // 8)
+    return Roof(lambda: np.copyto(b, a), n / 1e9, 'GB', 'the bytes of all batches copied once (memcpy)')
+
+
+def _layer_products(n_in: int, n_hid: int, bs: int, seq: int) -> list:
+    "The matrix products of a training step of one LSTM layer: (rows, inner, columns, times)."
+    return [
+        (bs * seq, n_in, 4 * n_hid, 3),
+        (bs, n_hid, 4 * n_hid, 2 * seq),
+        (n_hid, bs * seq, 4 * n_hid, 1),
+    ]
+
+
+def _awd_products(emb_sz: int, n_hid: int, n_layers: int, words: int, bs: int, seq: int) -> list:
+    "Those of an AWD-LSTM and its decoder; the decoder's in pieces, as its scores are large."
+    sizes = [emb_sz, *[n_hid] * (n_layers - 1), emb_sz]
+    pieces = 4 if bs * seq % 4 == 0 else 1
+    layers = [o for a, b in zip(sizes, sizes[1:]) for o in _layer_products(a, b, bs, seq)]
+    return [*layers, (bs * seq // pieces, emb_sz, words, 3 * pieces)]
+
+
+def _gpt2_products(cfg: GPT2Config, bs: int, seq: int) -> list:
+    "Those of a GPT-2 and its decoder."
+    n, d, heads = bs * seq, cfg.emb_sz, 3 * cfg.n_layers * bs * cfg.n_heads
+    blocks = [(n, d, k * d, 3 * cfg.n_layers) for k in (3, 1, 4)] + [(n, 4 * d, d, 3 * cfg.n_layers)]
+    size = d // cfg.n_heads
+    return [*blocks, (seq, size, seq, heads), (seq, seq, size, heads), (n, d, cfg.vocab_sz, 3)]
+
+
+def _products(shapes: Iterable, dtype: torch.dtype = torch.float32) -> Roof:
+    "The roof of a training step."
+    shapes, dev = list(shapes), device()
+    pairs = [
+        (torch.randn(m, k, device=dev).to(dtype), torch.randn(k, n, device=dev).to(dtype), times)
+        for m, k, n, times in shapes
+    ]
+
+    def run():
+        for a, b, times in pairs:
+            for _ in range(times):
+                a @ b
+
+    amount = sum(2 * m * k * n * times for m, k, n, times in shapes) / 1e9
+    kind = str(dtype).removeprefix('torch.')
+    return Roof(run, amount, 'GFLOP', f'the matrix products of the step alone, in {kind}')
 
 # %% ../nbs/14c_benchmarks.ipynb #bbba82ac
 def _bench_corpus():
@@ -55,8 +108,9 @@ def _bench_corpus():
 def bench_tokenize(rounds: int = 5, texts: Collection[str] | None = None) -> list[dict]:
     """Rows of `records.bench`, ours beside fastai's on `texts`: `tokenize cold` (everything built anew,
     nothing
-    remembered) and `tokenize warm`.
+    remembered) and `tokenize warm`. Simple: spaCy's tokenizer between the rules, one after the other.
     """
+    import spacy
     from fastai.text import core as fc
 
     texts = _bench_corpus() if texts is None else texts
@@ -68,10 +122,24 @@ def bench_tokenize(rounds: int = 5, texts: Collection[str] | None = None) -> lis
         _spacy.cache_clear()
         return run(RulesTokenizer(WordTokenizer()))
 
+    def simple():
+        nlp = spacy.blank('en')
+        for word in fc.defaults.text_spec_tok:
+            nlp.tokenizer.add_special_case(word, [{'ORTH': word}])
+        out = []
+        for text in texts:
+            for rule in fc.defaults.text_proc_rules:
+                text = rule(text)
+            words = [str(word) for word in nlp.tokenizer(text)]
+            for rule in fc.defaults.text_postproc_rules:
+                words = [rule(word) for word in words]
+            out.append(words)
+        return out
+
     ours, theirs = RulesTokenizer(WordTokenizer()), fc.TokenizeWithRules(fc.WordTokenizer())
     return [
-        bench('tokenize cold', cold, lambda: run(fc.TokenizeWithRules(fc.WordTokenizer())), rounds=rounds),
-        bench('tokenize warm', lambda: run(ours), lambda: run(theirs), rounds=rounds),
+        bench('tokenize cold', cold, lambda: run(fc.TokenizeWithRules(fc.WordTokenizer())), None, rounds),
+        bench('tokenize warm', lambda: run(ours), lambda: run(theirs), None, rounds, simple),
     ]
 
 # %% ../nbs/14c_benchmarks.ipynb #72e6bb5c
@@ -102,6 +170,66 @@ def _same_batches(ours, theirs):
     )
 
 
+def _same_values(ours, simple):
+    "Are two lists of tensors, or of batches, equal in values and dtypes? Types of fastai's do not count."
+    plain = [
+        [
+            o.as_subclass(torch.Tensor)
+            for o in chain.from_iterable(b if isinstance(b, tuple) else (b,) for b in a)
+        ]
+        for a in (ours, simple)
+    ]
+    return len(plain[0]) == len(plain[1]) and all(
+        a.dtype == b.dtype and a.stride() == b.stride() and torch.equal(a, b) for a, b in zip(*plain)
+    )
+
+
+def _passing(epoch: Callable) -> Callable:
+    """A function that goes through the batches of `epoch()`. The first time it returns them all, to be
+    compared; later it passes from one to the next, as training does.
+    """
+    first = [True]
+
+    def go():
+        if first:
+            first.clear()
+            return list(epoch())
+        deque(epoch(), maxlen=0)
+
+    return go
+
+
+def _five_lines(docs, bs, seq_len):
+    "The loader of chapter 04. Each mini-batch is made contiguous, as fastai's and ours are."
+    stream = torch.cat(docs)
+    n = (len(stream) - 1) // bs * bs
+    x = stream[:n].view(bs, -1).split(seq_len, dim=1)
+    y = stream[1 : n + 1].view(bs, -1).split(seq_len, dim=1)
+    return ((a.contiguous(), b.contiguous()) for a, b in zip(x, y))
+
+
+def _training_order(lens, bs):
+    "Shuffled, then sorted by length within pieces of fifty batches, batches shuffled (chapter 04)."
+    order = np.random.permutation(len(lens))
+    longest = np.flatnonzero(order == lens.argmax())[0]
+    order[[0, longest]] = order[[longest, 0]]
+    pieces = [order[i : i + 50 * bs] for i in range(0, len(order), 50 * bs)]
+    pieces = [p[np.argsort(-lens[p], kind='stable')] for p in pieces]
+    order = np.concatenate(pieces)
+    last = (len(order) - 1) // bs * bs
+    if last > bs:
+        middle = order[bs:last].reshape(-1, bs)
+        order[bs:last] = np.random.permutation(middle).flatten()
+    return order
+
+
+def _padded_batches(docs, labels, order, bs):
+    "The simple loader for a classifier of chapter 04."
+    for i in range(0, len(order), bs):
+        some = order[i : i + bs]
+        yield pad_sequence([docs[j] for j in some], batch_first=True, padding_value=1), labels[some]
+
+
 def _bench_loaders(rounds):
     "The stages after tokenization."
     from nlpdeep.tokenization import tokenize_texts
@@ -110,6 +238,11 @@ def _bench_loaders(rounds):
     tokens = [L(o) for o in tokenize_texts(texts, n_workers=0)]
     ours, theirs = Numericalize(), fastai_data.Numericalize()
     ours.setup(tokens), theirs.setup(tokens)
+
+    def look_up():
+        number = {word: i for i, word in enumerate(theirs.vocab)}
+        return [torch.tensor([number.get(word, 0) for word in text]) for text in tokens]
+
     rows.append(
         bench(
             'numericalize',
@@ -117,30 +250,63 @@ def _bench_loaders(rounds):
             lambda: [theirs(o) for o in tokens],
             _same_batches,
             rounds,
+            look_up,
+            _same_values,
         )
     )
     docs = [ours(o) for o in tokens]
+    plain = [o.as_subclass(torch.Tensor) for o in docs]
+    return rows + [
+        _bench_lm_loader(docs, plain, rounds),
+        _bench_classifier_loader(docs, plain, labels, rounds),
+    ]
 
-    def epoch(dl):
+
+def _seeded(epoch: Callable) -> Callable:
+    "`epoch` from the same random numbers each time."
+
+    def begin():
         random.seed(0)
         np.random.seed(0)
-        return list(dl)
+        return epoch()
 
-    pair = [cls(docs, bs=128, seq_len=80, shuffle=True) for cls in (LMDataLoader, fastai_data.LMDataLoader)]
-    rows.append(bench('lm loader', lambda: epoch(pair[0]), lambda: epoch(pair[1]), _same_batches, rounds))
-    kw = dict(bs=64, shuffle=True, num_workers=0, before_batch=fastai_data.Pad_Chunk(seq_len=80))
-    pair2 = [cls(list(zip(docs, labels)), **kw) for cls in (SortedDataLoader, fastai_data.SortedDL)]
-    rows.append(
-        bench('classifier loader', lambda: epoch(pair2[0]), lambda: epoch(pair2[1]), _same_batches, rounds)
-    )
-    return rows
+    return begin
+
+
+def _bench_lm_loader(docs, plain, rounds, bs=128, seq_len=80):
+    pair = [
+        cls(docs, bs=bs, seq_len=seq_len, shuffle=True) for cls in (LMDataLoader, fastai_data.LMDataLoader)
+    ]
+    own = list(plain)
+
+    def simple():
+        random.shuffle(own)
+        return _five_lines(own, bs, seq_len)
+
+    ours, theirs, few = (_passing(_seeded(o)) for o in (lambda: pair[0], lambda: pair[1], simple))
+    roof = _copying(LMDataLoader(docs, bs=bs, seq_len=seq_len))
+    return bench('lm loader', ours, theirs, _same_batches, rounds, few, _same_values, roof)
+
+
+def _bench_classifier_loader(docs, plain, labels, rounds, bs=64):
+    labels = torch.tensor(labels)
+    kw = dict(bs=bs, shuffle=True, num_workers=0, before_batch=fastai_data.pad_input)
+    pair = [cls(list(zip(docs, labels)), **kw) for cls in (SortedDataLoader, fastai_data.SortedDL)]
+    lens = np.array([len(o) for o in plain])
+
+    def simple():
+        return _padded_batches(plain, labels, _training_order(lens, bs), bs)
+
+    ours, theirs, few = (_passing(_seeded(o)) for o in (lambda: pair[0], lambda: pair[1], simple))
+    roof = _copying(SortedDataLoader(list(zip(docs, labels)), bs=bs))
+    return bench('classifier loader', ours, theirs, _same_batches, rounds, few, _same_values, roof)
 
 
 def bench_text(
     rounds: int = 5,  # timed rounds of each stage, after a warm-up
-) -> list[dict]:  # rows of `records.bench`: stage, ratio, low, high, identical
-    """Each stage from text to batches beside fastai's, in one process and in turn; an epoch's shuffling and
-    sorting is part of its time.
+) -> list[dict]:  # rows of `records.bench`
+    """Each stage from text to batches beside fastai's and the few lines of the chapters, in one process
+    and in turn; an epoch's shuffling and sorting is part of its time. Batches are passed through, not kept.
     """
     from nlpdeep.benchmarks import bench_tokenize
 
@@ -258,11 +424,12 @@ def step_pair(
     seq_len: int = 70,
     which: Sequence[str] = ('ours', 'theirs'),
 ) -> dict:
-    """For each of `which`, a function that does one training step on the next of three batches and returns
-    its loss; from the same weights.
+    """For each of `which` ('ours'; 'theirs', fastai's; 'simple', a loop in PyTorch around fastai's model), a
+    function that does one training step on the next of three batches and returns its loss; from the same
+    weights.
     """
     from fastai.basics import DataLoaders
-    from fastai.text.all import AWD_LSTM, awd_lstm_lm_config, language_model_learner
+    from fastai.text.all import AWD_LSTM, awd_lstm_lm_config, get_language_model, language_model_learner
 
     from nlpdeep.awd_lstm import AWDLSTMConfig, language_model, load_weights
 
@@ -276,15 +443,43 @@ def step_pair(
     theirs = language_model_learner(
         dls, AWD_LSTM, config=dict(awd_lstm_lm_config, emb_sz=emb_sz, n_hid=n_hid), pretrained=False
     )
-    start, out = theirs.model.state_dict(), {}
+    start, out = {k: v.clone() for k, v in theirs.model.state_dict().items()}, {}
     for name in which:
         learn = theirs
+        if name == 'simple':
+            config = dict(awd_lstm_lm_config, emb_sz=emb_sz, n_hid=n_hid)
+            model = get_language_model(AWD_LSTM, words, config=config).to(dev)
+            model.load_state_dict(start)
+            out[name] = _plain_step(model, batches)
+            continue
         if name == 'ours':
             model = language_model(AWDLSTMConfig(words, emb_sz=emb_sz, n_hid=n_hid))
             load_weights(model, start)
             learn = lm_learner(dls, model, prec=prec)
         out[name] = _step_function(learn, batches)
     return out
+
+
+def _plain_step(model, batches):
+    "The loop that a learner would write, with fastai's rates of decay and its two penalties."
+    opt = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.99), eps=1e-5)
+    numbers = iter(range(10**9))
+    model.train()
+    model.reset()
+
+    def step():
+        i = next(numbers)
+        if i < 3:
+            set_seed(i)
+        x, y = batches[i % 3]
+        scores, raw, out = model(x)
+        loss = F.cross_entropy(scores.flatten(0, 1), y.flatten())
+        (loss + rnn_regularization(raw, out)).backward()
+        opt.step()
+        opt.zero_grad()
+        return loss.item()
+
+    return step
 
 
 def _step_function(learn, batches):
@@ -303,23 +498,82 @@ def _step_function(learn, batches):
 
     return step
 
+# %% ../nbs/14c_benchmarks.ipynb #b0a1c2d8
+def bench_weight_dropout(
+    rounds: int = 5,  # timed rounds
+    bs: int = 32,
+    seq: int = 70,
+    n_in: int = 400,
+    n_hid: int = 1152,  # the layer
+    weight_p: float = 0.5,
+) -> dict:  # a row of `records.bench`
+    "`weight dropout`: one LSTM layer forward and backward, beside fastai's; outputs and gradients compared."
+    from fastai.text.models.awdlstm import WeightDropout as Theirs
+
+    from nlpdeep.awd_lstm import WeightDropout
+
+    dev = device()
+    set_seed(0)
+    plain = torch.nn.LSTM(n_in, n_hid, batch_first=True).to(dev)
+    x, state = torch.randn(bs, seq, n_in, device=dev), torch.zeros(1, bs, n_hid, device=dev)
+
+    def step(forward, weight):
+        torch.manual_seed(0)
+        weight.grad = None
+        out = forward(x, (state, state))[0]
+        out.square().mean().backward()
+        return out.detach(), weight.grad.clone()
+
+    def few_lines(x, hx):
+        w_in, w_hid, *biases = plain.parameters()
+        weights = [w_in, F.dropout(w_hid, weight_p), *biases]
+        return torch.lstm(x, hx, weights, True, 1, 0.0, True, False, True)
+
+    def same(a, b):
+        return all(torch.allclose(o, p, atol=1e-5) for o, p in zip(a, b))
+
+    ours, theirs = (cls(copy.deepcopy(plain), weight_p).to(dev) for cls in (WeightDropout, Theirs))
+    return bench(
+        'weight dropout',
+        lambda: step(ours, ours.weight_hh_l0_raw),
+        lambda: step(theirs, theirs.weight_hh_l0_raw),
+        same,
+        rounds,
+        lambda: step(few_lines, plain.weight_hh_l0),
+        roof=_products(_layer_products(n_in, n_hid, bs, seq)),
+    )
+
 # %% ../nbs/14c_benchmarks.ipynb #71cef1e6
 def bench_train(rounds: int = 5, stages: Iterable[str] | None = None) -> list[dict]:
-    """Rows of `records.bench`: our training step, in the precision `lm_learner` takes here, beside fastai's
-    stock one; with ` fp32`, ours in 32 bits where that is 16.
+    """Rows of `records.bench`: a layer with weight dropout; our training step, in the precision `lm_learner`
+    takes here, beside fastai's stock one and a plain loop; with ` fp32`, ours in 32 bits where that is 16.
     """
-    rows = []
+    rows, layer = [], 'weight dropout'
+    if not stages or layer in stages:
+        rows.append(bench_weight_dropout(rounds))
     for stage in [*STEPS, *(f'{o} fp32' for o in list(STEPS)[:2])]:
         size = STEPS[stage.removesuffix(' fp32')]
         kind, own = 'fp32' if stage.endswith('fp32') else lm_precision(size[2]), lm_precision(size[2])
         if stages and stage not in stages or stage.endswith('fp32') and own == 'fp32':
             continue
-        pair = step_pair(*size, kind)
-        near = 1e-4 if kind == 'fp32' else 5e-3
-        rows.append(
-            bench(stage, pair['ours'], pair['theirs'], same=lambda a, b: abs(a - b) < near * b, rounds=rounds)
-        )
+        rows.append(_bench_step(stage, size, kind, rounds))
     return rows
+
+
+def _bench_step(stage, size, kind, rounds, bs=32, seq_len=70):
+    "One row of `bench_train`: a model of `size` in the precision `kind`."
+    arms = step_pair(*size, kind, bs, seq_len, which=('ours', 'theirs', 'simple'))
+    near = 1e-4 if kind == 'fp32' else 5e-3
+    dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(kind, torch.float32)
+    return bench(
+        stage,
+        arms['ours'],
+        arms['theirs'],
+        lambda a, b: abs(a - b) < near * b,
+        rounds,
+        arms['simple'],
+        roof=_products(_awd_products(*size[:2], 3, size[2], bs, seq_len), dtype),
+    )
 
 # %% ../nbs/14c_benchmarks.ipynb #794305c5
 def _fit_once(learn, batch):
@@ -353,8 +607,8 @@ class _TrainOnly(Callback):
 def bench_gpt2(
     rounds: int = 5, cfg: GPT2Config = GPT2Config(), bs: int = 4, seq_len: int = 256, new: int = 64
 ) -> list[dict]:
-    """Rows of `records.bench`: `step` (ours beside the lessons' loop; same weights, batch and dropout) and
-    `generate` (with the cache beside without).
+    """Rows of `records.bench`: `step` (ours beside the lessons' loop and a plain one; same weights and
+    batch), `generate` (with the cache beside without) and `generate, transformers` (theirs with a cache).
     """
     from fastai.basics import CrossEntropyLossFlat, Learner
 
@@ -373,6 +627,19 @@ def bench_gpt2(
 
     with torch.no_grad():
         rows = [bench('generate', lambda: write(True), lambda: write(False), torch.equal, rounds)]
+        kw = dict(do_sample=False, min_new_tokens=new, max_new_tokens=new, pad_token_id=0)
+        stage = 'generate, transformers'
+        rows.append(
+            bench(
+                stage,
+                lambda: write(True),
+                lambda: ref.eval().generate(ids, attention_mask=ones, **kw),
+                torch.equal,
+                rounds,
+                lambda: write(False),
+            )
+        )
+    plain = _plain_gpt2_step(copy.deepcopy(ref), x, y)
     theirs = Learner(None, ref, loss_func=CrossEntropyLossFlat(), cbs=[DropOutput()])
     ours = causal_learner(None, model)
     with torch.no_grad():  # with dropout off, the losses must be equal
@@ -385,9 +652,24 @@ def bench_gpt2(
     def same(a, b):
         return abs(off[0] - off[1]) < tol * off[1] and abs(a - b) < 0.02 * b
 
-    return [
-        bench('step', _fit_once(ours, (x, y)), _fit_once(theirs, (x, y)), same=same, rounds=rounds)
-    ] + rows
+    dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(ours.model.precision, torch.float32)
+    roof = _products(_gpt2_products(cfg, bs, seq_len), dtype)
+    arms = _fit_once(ours, (x, y)), _fit_once(theirs, (x, y))
+    return [bench('step', *arms, same, rounds, plain, roof=roof)] + rows
+
+
+def _plain_gpt2_step(model, x, y):
+    "The loop that a learner would write."
+    opt = torch.optim.AdamW(model.train().parameters(), lr=1e-4)
+
+    def step():
+        loss = F.cross_entropy(model(x, use_cache=False).logits.flatten(0, 1), y.flatten())
+        loss.backward()
+        opt.step()
+        opt.zero_grad()
+        return loss.item()
+
+    return step
 
 # %% ../nbs/14c_benchmarks.ipynb #02f65aea
 _PROMPT = 'this film is'
@@ -453,6 +735,23 @@ def _greedy_text(learn, n_words: int) -> str:
     words = [learn.dls.vocab[i] for i in ids[0].tolist()]
     return ' '.join(w for w in words if w not in SPECIAL_TOKENS)
 
+
+@torch.no_grad()
+def _sampled_text(learn, n_words: int) -> str:
+    "The few lines: draw a word, read only that one next, and let the model keep its state."
+    vocab = learn.dls.vocab
+    ids = learn.dls.test_dl([_PROMPT]).items[0].as_subclass(torch.Tensor).to(device())
+    torch.manual_seed(0)
+    learn.model.eval()
+    learn.model.reset()
+    words, new = [vocab[i] for i in ids.tolist()], ids
+    for _ in range(n_words):
+        probs = learn.model(new[None])[0][0, -1].softmax(0)
+        probs[vocab.index('xxunk')] = 0
+        new = torch.multinomial(probs, 1)
+        words.append(vocab[new.item()])
+    return ' '.join(w for w in words if w not in SPECIAL_TOKENS)
+
 # %% ../nbs/14c_benchmarks.ipynb #716eb02f
 def bench_generate(
     rounds: int = 5,  # timed rounds
@@ -463,7 +762,8 @@ def bench_generate(
     n: int = 64,  # texts at once
 ) -> list[dict]:  # rows of `records.bench`
     """`generate one`: ours beside fastai's `LMLearner.predict`. `generate many`: `n` texts at once, beside
-    `n` times one of fastai's. Identical: the same texts.
+    `n` times one of fastai's. Simple: a loop that
+    keeps the state. Identical: the same texts.
     """
     import torch
 
@@ -491,15 +791,19 @@ def bench_generate(
             a == [b] or device().startswith('cuda')
         )  # a GPU draws other random numbers
 
-    one = bench('generate one', ours, theirs, same, rounds)
+    def simple():
+        return _sampled_text(learn, n_words)
+
+    one = bench('generate one', ours, theirs, same, rounds, simple)
     many = bench(
         'generate many',
         lambda: ours(n),
         theirs,
         lambda a, b: len(a) == n and set(ours(n, 0.0)) == {greedy},
         rounds,
+        simple,
     )
-    return [one, many | {k: n * many[k] for k in ('ratio', 'low', 'high')}]
+    return [one, many | {k: n * many[k] for k in ('ratio', 'low', 'high', 'to_simple')}]
 
 # %% ../nbs/14c_benchmarks.ipynb #ee0fdca3
 def _reviews(n: int) -> list[str]:
@@ -606,7 +910,8 @@ def bench_classify(
     alone: int = 20,  # of these fastai judges so many one by one
 ) -> list[dict]:  # rows of `records.bench`, with how many texts were `compared`
     """From texts to probabilities. `classify`: beside fastai's `predict`, one by one. `classify, get_preds`:
-    beside `get_preds` on all. Identical: equal within 1e-3.
+    beside `get_preds` on all. Simple: the same model on batches in the order of the texts. Roof: the model
+    alone, on batches that are ready. Identical: equal within 1e-3.
     """
     import numpy as np
 
@@ -638,6 +943,28 @@ def bench_classify(
     def by_get_preds():
         return learn.get_preds(dl=learn.dls.test_dl(texts))[0].numpy()
 
+    @torch.inference_mode()
+    def probs(batches):
+        model.eval()
+        return np.concatenate([model(x).softmax(1).float().cpu().numpy() for x in batches])
+
+    def padded(ids):
+        docs = [torch.from_numpy(o) for o in ids]
+        for i in range(0, n, 16):
+            yield pad_sequence(docs[i : i + 16], batch_first=True, padding_value=1).to(device())
+
+    ids = known(texts)
+    ready = list(padded(sorted(ids, key=len)))
+    roof = Roof(
+        lambda: probs(ready),
+        sum(map(len, ids)),
+        'tokens',
+        'the forward pass alone, on batches that are ready',
+    )
+
+    def simple():
+        return probs(padded(known(texts)))
+
     with learn.no_bar():
         bad = _misread(learn.dls.test_dl(texts), known(texts))
         good, rows = np.array([k for k in range(n) if k not in bad]), []
@@ -649,7 +976,7 @@ def bench_classify(
             ('classify', by_predict, alone),
             ('classify, get_preds', by_get_preds, n),
         ):
-            row = bench(stage, ours, theirs, close, rounds)
+            row = bench(stage, ours, theirs, close, rounds, simple, roof=roof)
             rows.append(
                 row
                 | {k: row[k] * n / share for k in ('ratio', 'low', 'high')}

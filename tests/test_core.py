@@ -28,7 +28,7 @@ from nlpdeep.core import (
     write_json,
 )
 from nlpdeep.doctor import doctor
-from nlpdeep.records import assert_parity, bench, record, results, summary
+from nlpdeep.records import Roof, assert_parity, bench, record, results, show_bench, summary
 
 
 def python(code, **env):
@@ -205,6 +205,17 @@ def test_parity_with_state_and_names():
     assert set(assert_parity(ours, ref, x, h)) == {'outputs', 'inputs', 'parameters'}
     with pytest.raises(AssertionError):
         assert_parity(torch.nn.GRU(3, 4, batch_first=True), ref, x, h, copy=False)
+
+
+def test_bench_with_a_simple_way_and_a_roof():
+    roof = Roof(lambda: None, amount=6, unit='cakes', about='no baking')
+    arms = dict(ours=lambda: sum(range(20_000)), theirs=lambda: sum(range(20_000)))
+    r = bench('s', **arms, simple=arms['ours'], rounds=3, roof=roof)
+    assert r['identical'] and r['to_simple'] > 0 and 0 < r['of_roof'] < 1 and r['rate'] < r['roof_rate']
+    shown = show_bench([r, bench('bare', ours=lambda: 1, theirs=lambda: 1)])
+    assert 'cakes' in shown and shown.endswith('roof of s: no baking')
+    assert not bench('s', **arms, simple=lambda: 0, rounds=1)['identical']
+    assert bench('s', **arms, simple=lambda: 0, same_simple=lambda a, b: True, rounds=1)['identical']
 
 
 def test_bench_tells_wrong_from_right():

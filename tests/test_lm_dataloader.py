@@ -1090,7 +1090,7 @@ def test_bench(monkeypatch):
         'lm loader',
         'classifier loader',
     ]
-    assert all(set(o) == {'stage', 'ratio', 'low', 'high', 'identical'} and o['identical'] for o in rows)
+    assert all(o['identical'] for o in rows) and all('to_simple' in o for o in rows[2:])
     assert rows[3]['ratio'] > 4 and rows[4]['ratio'] > 4  # far below what a quiet machine shows
 
 
