@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from .provenance import commit, made_from, used_data
 
 # %% auto #0
 __all__ = ['results_dir', 'circumstances', 'this_command', 'results', 'record', 'forget', 'summary', 'published', 'show_results',
-           'flat_tensors', 'assert_parity', 'raised', 'bench', 'show_bench']
+           'flat_tensors', 'assert_parity', 'raised', 'Roof', 'bench', 'show_bench']
 
 # %% ../nbs/00b_records.ipynb #2c29f926
 def results_dir() -> Path:
@@ -355,14 +357,30 @@ def raised(f: Callable, *args: Any, **kwargs: Any) -> str:
     raise AssertionError('no InputError was raised')
 
 # %% ../nbs/00b_records.ipynb #67154bbe
+@dataclass
+class Roof:
+    "The least work that a result needs on this machine, to measure a piece of code against."
+
+    run: Callable  # a function of no arguments that does this work and no more
+    amount: float  # how much is done, in `unit`: of bytes, of operations, of tokens
+    unit: str  # what is counted by the second: 'GB', 'GFLOP', 'tokens'
+    about: str  # one line that says what the roof is
+
+
 def bench(
     stage: str,  # the name of the row
     ours: Callable,  # a function of no arguments; its result is compared
     theirs: Callable,  # the reference, likewise
     same: Callable | None = None,  # `same(ours(), theirs())`: identical? (default: `==`)
     rounds: int = 5,  # timed rounds, after one warm-up round whose results are compared
+    simple: Callable | None = None,  # the few lines a learner would write, likewise
+    same_simple: Callable | None = None,  # `same_simple(ours(), simple())` (default: `same`)
+    roof: Roof | None = None,  # the least the machine must do
 ) -> dict:  # `stage`, `ratio` (median of theirs/ours: above 1, ours is faster), `low`, `high`, `identical`
-    "Time `ours` beside `theirs` in alternation, in one process."
+    """Time `ours` beside `theirs` in alternation, in one process. With `simple` the row also has `to_simple`,
+    the median of simple/ours, and `identical` covers it. With `roof` it also has `rate` and `roof_rate`
+    (amount by the second), `of_roof` (median of roof/ours: at most about 1), `unit` and `about`.
+    """
 
     def clock(f):
         gpu and torch_.cuda.synchronize()
@@ -373,25 +391,53 @@ def bench(
 
     torch_ = sys.modules.get('torch')
     gpu = bool(torch_) and torch_.cuda.is_available()
+    same = same or operator.eq
     a, b = clock(ours)[0], clock(theirs)[0]
-    identical = bool(same(a, b) if same else a == b)
-    del a, b
-    ratios = []
+    identical = bool(same(a, b))
+    del b
+    if simple:
+        b = clock(simple)[0]
+        identical = identical and bool((same_simple or same)(a, b))
+        del b
+    del a
+    timed = dict(ours=ours, theirs=theirs, simple=simple, roof=roof and roof.run)
+    timed, times = {k: f for k, f in timed.items() if f}, {k: [] for k in timed}
     for i in range(rounds):
-        t = {f: clock(f)[1] for f in ((ours, theirs) if i % 2 else (theirs, ours))}
-        ratios.append(t[theirs] / t[ours])
-    return dict(
-        stage=stage, ratio=statistics.median(ratios), low=min(ratios), high=max(ratios), identical=identical
-    )
+        for k in list(timed)[:: 1 if i % 2 else -1]:
+            times[k].append(clock(timed[k])[1])
+
+    def ratios(k):
+        return [t / own for t, own in zip(times[k], times['ours'])]
+
+    r = ratios('theirs')
+    row = dict(stage=stage, ratio=statistics.median(r), low=min(r), high=max(r), identical=identical)
+    if simple:
+        row |= dict(to_simple=statistics.median(ratios('simple')))
+    if roof:
+        row |= {
+            n: roof.amount / statistics.median(times[k]) for n, k in (('rate', 'ours'), ('roof_rate', 'roof'))
+        }
+        row |= dict(of_roof=statistics.median(ratios('roof')), unit=roof.unit, about=roof.about)
+    return row
 
 
 def show_bench(rows: list[dict]) -> str:
-    "Rows of `bench` as a text table."
+    "Rows of `bench` as a text table, and below it a line on each roof."
     w = max(len('stage'), *(len(o['stage']) for o in rows))
-    out = [f'{"stage":{w}}  {"times faster":>12}  {"low – high":>15}  identical']
+    out = [
+        f'{"stage":{w}}  {"times faster":>12}  {"low – high":>15}  {"than simple":>11}  '
+        f'{"a second":>17}  {"of roof":>7}  identical'
+    ]
     for o in rows:
+        simple = f'{o["to_simple"]:.2f}×' if 'to_simple' in o else '–'
+        rate = f'{o["rate"]:,.1f} {o["unit"]}' if 'rate' in o else '–'
+        share = f'{o["of_roof"]:.0%}' if 'of_roof' in o else '–'
         out.append(
-            f'{o["stage"]:{w}}  {o["ratio"]:11.2f}×  {o["low"]:6.2f} – {o["high"]:6.2f}  '
-            f'{"yes" if o["identical"] else "NO"}'
+            f'{o["stage"]:{w}}  {o["ratio"]:11.2f}×  {o["low"]:6.2f} – {o["high"]:6.2f}  {simple:>11}  '
+            f'{rate:>17}  {share:>7}  {"yes" if o["identical"] else "NO"}'
         )
-    return '\n'.join(out)
+    about = {}
+    for o in rows:
+        if 'about' in o:
+            about.setdefault(o['about'], []).append(o['stage'])
+    return '\n'.join(out + [f'roof of {", ".join(stages)}: {text}' for text, stages in about.items()])
