@@ -662,6 +662,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'nlpdeep/language_model.py'),
                                         'nlpdeep.language_model.ThreadWatch.__init__': ( 'language_model.html#threadwatch.__init__',
                                                                                          'nlpdeep/language_model.py'),
+                                        'nlpdeep.language_model.ThreadWatch._measured': ( 'language_model.html#threadwatch._measured',
+                                                                                          'nlpdeep/language_model.py'),
                                         'nlpdeep.language_model.ThreadWatch.look': ( 'language_model.html#threadwatch.look',
                                                                                      'nlpdeep/language_model.py'),
                                         'nlpdeep.language_model.ULMFiTConfig': ( 'language_model.html#ulmfitconfig',

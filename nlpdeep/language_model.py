@@ -286,12 +286,14 @@ class ThreadWatch:
     at the beginning and then about every `every` seconds, with work that has nothing to do with the training.
     """
 
+    known = {}  # for each number of threads: how many to use, until when; shared by all watches of a process
+
     def __init__(
         self,
         log: ProgressLog | None = None,  # is told of each change (None: silence)
         # None: on a CPU, unless OMP_NUM_THREADS or NLPDEEP_THREADS says how many threads there are to be
         on: bool | None = None,
-        every: float = 20.0,
+        every: float = 20.0,  # 0: at each look
         seconds: Callable = chain_seconds,  # how long the work takes on `n` threads, `most` at most
     ):
         fixed = any(os.environ.get(k, '').strip() for k in ('OMP_NUM_THREADS', 'NLPDEEP_THREADS'))
@@ -299,7 +301,7 @@ class ThreadWatch:
         self.log, self.every, self.seconds = log or ProgressLog(None), every, seconds
 
     def __enter__(self) -> ThreadWatch:
-        self.threads, self.next = torch.get_num_threads(), 0.0
+        self.threads = torch.get_num_threads()
         self.look()
         return self
 
@@ -308,16 +310,24 @@ class ThreadWatch:
 
     def look(self) -> None:
         "Measure again, if it is time, and take the faster way."
-        begin = time.perf_counter()
-        if not self.on or self.threads == 1 or begin < self.next:
+        if not self.on or self.threads == 1:
             return
-        one = statistics.median(self.seconds(1) for _ in range(3))
-        many = statistics.median(self.seconds(self.threads, 3 * one) for _ in range(3))
-        use = self.threads if many <= one else 1
+        use, until = self.known.get((self.seconds, self.threads), (None, 0.0))
+        if time.perf_counter() >= until:
+            use = self._measured()
         if use != torch.get_num_threads():
             torch.set_num_threads(use)
             self.log(f'  {use} of {self.threads} threads from here on, which is faster just now')
-        self.next = time.perf_counter() + max(self.every, 50 * (time.perf_counter() - begin))
+
+    def _measured(self):
+        begin = time.perf_counter()
+        one = statistics.median(self.seconds(1) for _ in range(3))
+        many = statistics.median(self.seconds(self.threads, 3 * one) for _ in range(3))
+        use = self.threads if many <= one else 1
+        end = time.perf_counter()
+        wait = max(self.every, 50 * (end - begin)) if self.every else 0.0
+        self.known[self.seconds, self.threads] = use, end + wait
+        return use
 
 
 def _recurrent(model):

@@ -669,10 +669,10 @@ def test_one_thread_while_the_machine_is_busy(monkeypatch):
         def before_batch(self):
             seen.append(torch.get_num_threads())
             if len(seen) == 3:
-                speed[2], watch.next = 0.01, 0.0
+                speed[2] = 0.01
 
     speed = {1: 0.02, 2: 0.04}
-    watch = ThreadWatch(on=True, seconds=lambda n, most=0: speed[n])
+    watch = ThreadWatch(on=True, every=0, seconds=lambda n, most=0: speed[n])
     batches = [(torch.ones(4, 3), torch.ones(4, 1))] * 5
     learn = Learner(DataLoaders(batches, batches[:1]), torch.nn.Linear(3, 1), loss_func=MSELossFlat())
     with torch_threads(2):
