@@ -8,6 +8,9 @@ from __future__ import annotations
 import contextlib
 import math
 import numbers
+import os
+import statistics
+import time
 import typing
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -19,15 +22,15 @@ import torch.nn.functional as F
 from fastai.basics import Callback, DataLoaders, Recorder, trainable_params
 
 from .awd_lstm import AWDLSTMConfig, SequentialRNN
-from .core import SIZES, InputError, device, reading_copy, set_seed, size
+from .core import SIZES, InputError, device, reading_copy, set_seed, size, torch_threads
 from .lm_dataloader import LMDataLoader, TokenArray
 from .losses import linear_cross_entropy
 from .processor import BOS_ID, PAD_ID
 from .training import lm_learner
 
 # %% auto #0
-__all__ = ['ULMFiTConfig', 'batchify', 'perplexity', 'unigram_perplexity', 'ProgressLog', 'LossCurve', 'run_one_cycle',
-           'lm_loaders', 'finetune_lm']
+__all__ = ['ULMFiTConfig', 'batchify', 'perplexity', 'unigram_perplexity', 'ProgressLog', 'chain_seconds', 'ThreadWatch',
+           'LossCurve', 'run_one_cycle', 'lm_loaders', 'finetune_lm']
 
 # %% ../nbs/09b_language_model.ipynb #5c2d3322
 _READER = dict(
@@ -231,7 +234,7 @@ def unigram_perplexity(train_ids: Collection, ids: Collection, vocab_sz: int) ->
     p = np.bincount(np.concatenate(train_ids), minlength=vocab_sz) + 1.0
     return float(np.exp(-np.log(p / p.sum())[np.concatenate(ids)].mean()))
 
-# %% ../nbs/09b_language_model.ipynb #19a5a50c
+# %% ../nbs/09b_language_model.ipynb #5d0c2e71
 def _silent(line):
     pass
 
@@ -262,15 +265,86 @@ class ProgressLog:
             yield self.now
         self.now = None
 
+# %% ../nbs/09b_language_model.ipynb #c83e5f92
+def chain_seconds(n: int, most: float = math.inf) -> float:
+    """Seconds that a recurrent layer's kind of work takes on `n` threads: 26 products of (32, 512) and (512,
+    2048), each with what the one before gave. After `most` seconds it stops: infinity.
+    """
+    h, w, begin = torch.full((32, 512), 0.1), torch.full((512, 2048), 1e-3), None
+    with torch_threads(n):
+        for _ in range(27):  # the first wakes the threads and does not count
+            i, f, g, o = (h @ w).chunk(4, 1)
+            h = o.sigmoid() * (i * g + f).tanh()
+            begin = begin or time.perf_counter()
+            if time.perf_counter() - begin > most:
+                return math.inf
+    return time.perf_counter() - begin
+
+
+class ThreadWatch:
+    """In this block PyTorch computes on one thread while that is faster than all of them. `look` measures,
+    at the beginning and then about every `every` seconds, with work that has nothing to do with the training.
+    """
+
+    known = {}  # for each number of threads: how many to use, until when; shared by all watches of a process
+
+    def __init__(
+        self,
+        log: ProgressLog | None = None,  # is told of each change (None: silence)
+        # None: on a CPU, unless OMP_NUM_THREADS or NLPDEEP_THREADS says how many threads there are to be
+        on: bool | None = None,
+        every: float = 20.0,  # 0: at each look
+        seconds: Callable = chain_seconds,  # how long the work takes on `n` threads, `most` at most
+    ):
+        fixed = any(os.environ.get(k, '').strip() for k in ('OMP_NUM_THREADS', 'NLPDEEP_THREADS'))
+        self.on = (device() == 'cpu' and not fixed) if on is None else on
+        self.log, self.every, self.seconds = log or ProgressLog(None), every, seconds
+
+    def __enter__(self) -> ThreadWatch:
+        self.threads = torch.get_num_threads()
+        self.look()
+        return self
+
+    def __exit__(self, *_) -> None:
+        torch.set_num_threads(self.threads)
+
+    def look(self) -> None:
+        "Measure again, if it is time, and take the faster way."
+        if not self.on or self.threads == 1:
+            return
+        use, until = self.known.get((self.seconds, self.threads), (None, 0.0))
+        if time.perf_counter() >= until:
+            use = self._measured()
+        if use != torch.get_num_threads():
+            torch.set_num_threads(use)
+            self.log(f'  {use} of {self.threads} threads from here on, which is faster just now')
+
+    def _measured(self):
+        begin = time.perf_counter()
+        one = statistics.median(self.seconds(1) for _ in range(3))
+        many = statistics.median(self.seconds(self.threads, 3 * one) for _ in range(3))
+        use = self.threads if many <= one else 1
+        end = time.perf_counter()
+        wait = max(self.every, 50 * (end - begin)) if self.every else 0.0
+        self.known[self.seconds, self.threads] = use, end + wait
+        return use
+
+
+def _recurrent(model):
+    return any(isinstance(m, torch.nn.RNNBase) for m in model.modules())
+
 # %% ../nbs/09b_language_model.ipynb #ea99cc3a
 class LossCurve(Callback):
     """Notes the training loss of every step in `losses`, moves the bar, hands each epoch's record (losses and
-    metrics) to `each_epoch`.
+    metrics) to `each_epoch`, and calls `each_step`, where there is one, after every step.
     """
 
     order = Recorder.order + 10
 
-    def __init__(self, losses: list, bar: Any, each_epoch: Callable | None):
+    def __init__(
+        self, losses: list, bar: Any, each_epoch: Callable | None, each_step: Callable | None = None
+    ):
+        self.each_step = each_step
         self.losses, self.bar, self.each_epoch, self.first, self.epochs = (
             losses,
             bar,
@@ -298,6 +372,8 @@ class LossCurve(Callback):
         self.losses.append(float(self.loss.detach()))
         self.bar.update()
         self.bar.set_postfix_str(f'loss {self.losses[-1]:.2f}', refresh=False)
+        if self.each_step:
+            self.each_step()
 
     def after_epoch(self) -> None:
         if self.learn.recorder.values:
@@ -314,10 +390,13 @@ def run_one_cycle(
     log: ProgressLog,
     each_epoch: Callable | None,
     cbs: Any = (),
+    watch: ThreadWatch | None = None,  # one that is under way (None: a new one, where layers are recurrent)
 ) -> None:
     "One cycle of `epochs`, without fastai's own table and bars."
-    with log.bar(epochs * len(learn.dls.train), name) as bar, learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(epochs, lr, cbs=[LossCurve(losses, bar, each_epoch), *cbs])
+    mine = ThreadWatch(log, on=None if _recurrent(learn.model) else False) if watch is None else None
+    with mine or contextlib.nullcontext(watch) as watch, learn.no_bar(), learn.no_logging():
+        with log.bar(epochs * len(learn.dls.train), name) as bar:
+            learn.fit_one_cycle(epochs, lr, cbs=[LossCurve(losses, bar, each_epoch, watch.look), *cbs])
 
 # %% ../nbs/09b_language_model.ipynb #a70277f1
 def lm_loaders(train_ids: Collection, valid_ids: Collection, cfg: ULMFiTConfig) -> list[LMDataLoader]:
@@ -350,28 +429,31 @@ def finetune_lm(
     log = log or ProgressLog(None)
     set_seed(cfg.seed)
     model.to(device())
-    out = dict(train=[], valid=[], before=perplexity(model, valid_ids))
-    log(f'  perplexity before: {out["before"]:,.1f}')
-    if cfg.lm_epochs:
-        dls = DataLoaders(*lm_loaders(train_ids, valid_ids, cfg), device=torch.device(device()))
-        kwargs = (
-            dict(
-                clip=cfg.clip,
-                alpha=cfg.alpha,
-                beta=cfg.beta,
-                splitter=trainable_params,
-                moms=(0.8, 0.7, 0.8),
-                wd=cfg.wd,
+    with ThreadWatch(log, on=None if _recurrent(model) else False) as watch:
+        out = dict(train=[], valid=[], before=perplexity(model, valid_ids))
+        log(f'  perplexity before: {out["before"]:,.1f}')
+        if cfg.lm_epochs:
+            dls = DataLoaders(*lm_loaders(train_ids, valid_ids, cfg), device=torch.device(device()))
+            kwargs = (
+                dict(
+                    clip=cfg.clip,
+                    alpha=cfg.alpha,
+                    beta=cfg.beta,
+                    splitter=trainable_params,
+                    moms=(0.8, 0.7, 0.8),
+                    wd=cfg.wd,
+                )
+                | kwargs
             )
-            | kwargs
-        )
-        learn = lm_learner(dls, model, [], **kwargs)
+            learn = lm_learner(dls, model, [], **kwargs)
 
-        def each_epoch(train_loss, valid_loss):
-            out['valid'].append((len(out['train']), valid_loss))
-            ppl = math.exp(min(valid_loss, 700.0))
-            log(f'  epoch {len(out["valid"])} of {cfg.lm_epochs}: perplexity {ppl:,.1f}')
+            def each_epoch(train_loss, valid_loss):
+                out['valid'].append((len(out['train']), valid_loss))
+                ppl = math.exp(min(valid_loss, 700.0))
+                log(f'  epoch {len(out["valid"])} of {cfg.lm_epochs}: perplexity {ppl:,.1f}')
 
-        run_one_cycle(learn, cfg.lm_epochs, cfg.lm_lr, out['train'], 'language model', log, each_epoch, cbs)
-    out['after'] = perplexity(model, valid_ids)
-    return out
+            run_one_cycle(
+                learn, cfg.lm_epochs, cfg.lm_lr, out['train'], 'language model', log, each_epoch, cbs, watch
+            )
+        out['after'] = perplexity(model, valid_ids)
+        return out

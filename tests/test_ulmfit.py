@@ -12,14 +12,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from fastai.basics import DataLoaders, Learner, MSELossFlat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
 from nlpdeep.checkpoint import Checkpoint
-from nlpdeep.core import InputError, set_seed
+from nlpdeep.core import InputError, device, set_seed, torch_threads
 from nlpdeep.generation import generate
-from nlpdeep.language_model import ULMFiTConfig, finetune_lm, perplexity
+from nlpdeep.language_model import (
+    ProgressLog,
+    ThreadWatch,
+    ULMFiTConfig,
+    finetune_lm,
+    perplexity,
+    run_one_cycle,
+)
 from nlpdeep.losses import LazyLogits
 from nlpdeep.precision import LinearCrossEntropyLoss
 from nlpdeep.pretraining import (
@@ -646,3 +654,29 @@ def test_pieces_of_long_paragraphs():
     cfg = ULMFiTConfig.for_pretraining(lang='de')
     made, _ = _words_for(long + short, cfg, 80)
     assert not any((o == UNK_ID).any() for o in made(words))
+
+
+def test_one_thread_while_the_machine_is_busy(monkeypatch):
+    for name in ('OMP_NUM_THREADS', 'NLPDEEP_THREADS'):  # whoever sets these wants so many, come what may
+        monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+        monkeypatch.setenv(name, '2')
+        assert not ThreadWatch().on
+        monkeypatch.delenv(name)
+    assert ThreadWatch().on == (device() == 'cpu')
+    seen = []
+
+    class Threads(Callback):
+        def before_batch(self):
+            seen.append(torch.get_num_threads())
+            if len(seen) == 3:
+                speed[2] = 0.01
+
+    speed = {1: 0.02, 2: 0.04}
+    watch = ThreadWatch(on=True, every=0, seconds=lambda n, most=0: speed[n])
+    batches = [(torch.ones(4, 3), torch.ones(4, 1))] * 5
+    learn = Learner(DataLoaders(batches, batches[:1]), torch.nn.Linear(3, 1), loss_func=MSELossFlat())
+    with torch_threads(2):
+        with watch:
+            run_one_cycle(learn, 1, 0.1, [], 'x', ProgressLog(None), print, [Threads()], watch)
+        assert torch.get_num_threads() == 2
+    assert seen == [1, 1, 1, 2, 2, 2]
