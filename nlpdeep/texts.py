@@ -130,7 +130,7 @@ def _utf8(f):
         raise InputError(f'{short_path(f)} is cut short, or not compressed as its name says ({e})') from e
     return decode_utf8(data, short_path(f))
 
-
+# %% ../nbs/01c_texts.ipynb #e221e1e2
 def _cell(value):
     "A cell as a string; '' where it is missing; a list of strings as a tuple."
     if isinstance(value, str):
@@ -161,7 +161,7 @@ def _json_rows(path, kind) -> list:
         raise InputError(f'{short_path(path)}: {names.format(odd)} is no object with named fields')
     return rows
 
-
+# %% ../nbs/01c_texts.ipynb #b409cf29
 def read_cells(path: Path) -> Any:
     """A table of JSON, Parquet or Excel (its first sheet) as a DataFrame of strings; of lists there are
     tuples. An InputError where it cannot be read, or where a library is missing.
