@@ -32,12 +32,14 @@ def tfidf_baseline(
 ) -> Any:
     """TF-IDF of words and pairs of words, logarithmic counts, and logistic regression (C=10; above two labels
     one against the rest): a list with a label for each of `texts`; with `probs` an array of probabilities,
-    (texts, labels), labels in sorted order.
+    (texts, labels), labels in sorted order. Where a text may have several labels,
+    `train_labels` are tuples of them, and so is the answer.
     """
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.preprocessing import MultiLabelBinarizer
     from threadpoolctl import threadpool_limits
 
     train_texts, train_labels, texts = list(train_texts), list(train_labels), list(texts)
@@ -53,8 +55,12 @@ def tfidf_baseline(
         x = vec.fit_transform(train_texts)
     except ValueError as e:
         raise InputError(f'no words in the training texts ({e})') from e
+    several = isinstance(train_labels[0], tuple)
+    if several:
+        names = MultiLabelBinarizer()
+        train_labels = names.fit_transform(train_labels)
     model = LogisticRegression(C=10, max_iter=1000)
-    if len(set(train_labels)) > 2:
+    if several or len(set(train_labels)) > 2:
         model = OneVsRestClassifier(
             LogisticRegression(C=10, solver='liblinear')
         )  # label by label: a tenth of the memory
@@ -62,7 +68,8 @@ def tfidf_baseline(
         model.fit(x, train_labels)  # on a busy machine, more threads take ten times as long
     if probs:
         return model.predict_proba(vec.transform(texts)) if texts else np.empty((0, len(model.classes_)))
-    return list(model.predict(vec.transform(texts))) if texts else []
+    said = model.predict(vec.transform(texts)) if texts else []
+    return names.inverse_transform(said) if several and texts else list(said)
 
 # %% ../nbs/01d_baselines.ipynb #561d58b2
 def accuracy_interval(acc: float, n: int) -> tuple[float, float]:
@@ -81,6 +88,8 @@ def baseline_accuracies(df: Any, parts: Iterable[str]) -> dict:
     """Accuracy of the majority class and of TF-IDF with logistic regression, by part, learned from the
     training part. Where TF-IDF finds no word in it (signs alone), it can say no more than the majority class.
     """
+    import pandas as pd
+
     train, out = df[df.part == 'train'], {}
     for name, f in (('majority', majority_baseline), ('tfidf', tfidf_baseline)):
         judged = df[df.part.isin(parts)]
@@ -88,6 +97,9 @@ def baseline_accuracies(df: Any, parts: Iterable[str]) -> dict:
             said = f(train.text, train.label, judged.text)
         except InputError:
             said = majority_baseline(train.text, train.label, judged.text)
-        right = judged.label.eq(list(said))
+        right = pd.Series(
+            [(set(a) == set(b)) if isinstance(a, tuple) else a == b for a, b in zip(judged.label, said)],
+            index=judged.index,
+        )
         out[name] = {p: float(right[judged.part == p].mean()) for p in parts}
     return out

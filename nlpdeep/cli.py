@@ -5,6 +5,7 @@
 # %% ../nbs/14a_commands.ipynb #f89615f9
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -27,8 +28,9 @@ from .texts import subsample
 
 # %% auto #0
 __all__ = ['app', 'Device', 'Seed', 'Json', 'Model', 'BENCHES', 'printable', 'Group', 'main', 'run_ulmfit', 'ulmfit',
-           'train_summary', 'train', 'pretrain_command', 'classify_table', 'classify', 'generate_command', 'find_bench',
-           'bench_command', 'record_command', 'doctor_command', 'course_command', 'check_command']
+           'train_summary', 'train', 'pretrain_command', 'TableWriter', 'classify_table', 'classify',
+           'generate_command', 'find_bench', 'bench_command', 'record_command', 'doctor_command', 'course_command',
+           'check_command']
 
 # %% ../nbs/14a_commands.ipynb #148cb7ef
 # what a terminal would obey, or what would break a line or turn it round
@@ -102,12 +104,16 @@ def main() -> None:
     app()
 
 # %% ../nbs/14a_commands.ipynb #76b50549
-def _texts(data: Path | None, text: str, label: str, group: str | None, seed: int) -> Any:
+def _texts(
+    data: Path | None, text: str, label: str, group: str | None, seed: int, separator: str | None = None
+) -> Any:
     "The movie snippets, or texts of the user's own."
     from nlpdeep.corpora import movie_snippets
     from nlpdeep.texts import own_texts
 
-    return own_texts(data, text, label, group=group, seed=seed) if data else movie_snippets()
+    if not data:
+        return movie_snippets()
+    return own_texts(data, text, label, group=group, seed=seed, separator=separator)
 
 # %% ../nbs/14a_commands.ipynb #f739bcc2
 def run_ulmfit(
@@ -175,7 +181,8 @@ Model = Annotated[
 _Data = Annotated[
     Optional[Path],
     _option(
-        'Your texts: a .csv or .tsv with a header, or a folder with a folder of .txt files per class.',
+        'Your texts: a table with a header (.csv, .tsv, .jsonl, .parquet, .xlsx; also .gz), or a folder '
+        'with a folder of .txt files per class.',
         'the movie snippets',
     ),
 ]
@@ -319,19 +326,27 @@ def ulmfit(
 _Reader = Annotated[
     Optional[str],
     _option(
-        'The reader: en, which ships with nlpdeep; smollm2; a name on the hub; a folder; a .gguf file.',
+        'The reader: en, which ships with nlpdeep; smollm2; a name on the hub; a folder; a .gguf file. The '
+        'folder of a classifier of yours goes on with it, also with new classes.',
         'en for English',
     ),
+]
+
+
+_Separator = Annotated[
+    Optional[str],
+    _option('A text has several labels, with this sign between them in its column.', 'one label'),
 ]
 
 
 def train_summary(clf: Any, scores: dict, tfidf: dict, out: str | Path) -> str:
     "What `nlpdeep train` prints at the end. `scores`: what `evaluate` says, by part; `tfidf`: accuracies."
     names = dict(valid='validation', test='test')
-    lines = ['', f'{"":16}{"accuracy":>10}{"TF-IDF":>10}{"F1":>8}{"log loss":>10}{"ECE":>8}']
+    lines = ['', f'{"":16}{"accuracy":>10}{"TF-IDF":>10}{"F1":>8}{"micro F1":>10}{"log loss":>10}{"ECE":>8}']
     for p, e in scores.items():
         line = f'{names[p]:16}{e["accuracy"]:>10.1%}{tfidf[p]:>10.1%}{e["f1"]:>8.3f}'
-        lines.append(line + f'{e["log_loss"]:>10.3f}{e["ece"]:>8.3f}')
+        ece = '–' if e['ece'] is None else f'{e["ece"]:.3f}'  # several labels have none
+        lines.append(line + f'{e["f1_micro"]:>10.3f}{e["log_loss"]:>10.3f}{ece:>8}')
     last = list(scores)[-1]
     lines += ['', f'{names[last]:16}{"precision":>10}{"recall":>10}{"texts":>8}']
     for c, o in list(scores[last]['per_class'].items())[:20]:
@@ -361,12 +376,16 @@ def train(
     question: Annotated[
         Optional[str], _option('What a reader is asked behind every text.', 'a general question')
     ] = None,
+    separator: _Separator = None,
     out: _Out = Path('runs/train'),
     json_: Json = None,
     limit: _Limit = None,
     labels: _Labels = None,
     seed: Seed = None,
     device: Device = None,
+    half: Annotated[
+        bool, typer.Option('--half', help='Store the weights in 16 bits: half the size, nearly the same.')
+    ] = False,
     quiet: _Quiet = False,
 ) -> None:
     """
@@ -377,12 +396,16 @@ def train(
     `nlpdeep train --data reviews.csv --text review --label stars --out my-model`
 
     `nlpdeep train --base smollm2 --labels 100`
+
+    `nlpdeep train --data tickets.xlsx --label topics --separator ";"` (several labels for a text)
+
+    `nlpdeep train --base my-model --data more.csv --out my-model` (goes on with a classifier of yours)
     """
     if device is not None:
         os.environ['NLPDEEP_DEVICE'] = device
     seed = settings().getint('course', 'seed') if seed is None else seed
     data, out, json_ = _at_home(data, out, json_)
-    df = subsample(_texts(data, text, label, group, seed), limit, labels, seed)
+    df = subsample(_texts(data, text, label, group, seed, separator), limit, labels, seed)
     if json_:
         check_destination(json_)
     from nlpdeep.model_folder import can_write
@@ -402,7 +425,7 @@ def train(
     with clf.stage('judging'):
         scores = {p: clf.evaluate(d.text, d.label) for p, d in of.items()}
         tfidf = baseline_accuracies(df, parts)['tfidf']
-    clf.save(out)
+    clf.save(out, half=half)
     if json_:
         figures = {
             p: {k: v for k, v in e.items() if k not in ('probs', 'confusion')} for p, e in scores.items()
@@ -510,22 +533,35 @@ def pretrain_command(
 
 # %% ../nbs/14a_commands.ipynb #4e7f1a01
 def _table_chunks(path: str | Path, rows: int) -> Iterator:
-    "The rows of a .csv, .tsv or .jsonl file, compressed or not, as frames of strings, so many at a time."
+    """The rows of a table, compressed or not, as frames, so many at a time. Only .json and Excel, which holds
+    no more than a million rows, are read whole.
+    """
     import pandas as pd
+
+    from nlpdeep.texts import TABLES, read_cells, table_kind
 
     path = Path(path)
     if not path.is_file():
         raise InputError(f'there is no file {path}')
-    kind = next((o for o in reversed(path.suffixes) if o.lower() not in ('.gz', '.bz2', '.xz', '.zst')), '')
+    kind, packed = table_kind(path)
     try:
-        if kind.lower() in ('.jsonl', '.ndjson'):
-            chunks = pd.read_json(path, lines=True, chunksize=rows, dtype=False)
-        elif kind.lower() in ('.csv', '.tsv', '.tab'):
-            sep = ',' if kind.lower() == '.csv' else '\t'
+        if kind == 'jsonl':
+            chunks = pd.read_json(
+                path, lines=True, chunksize=rows, dtype=False, convert_dates=False, encoding='utf-8-sig'
+            )
+        elif kind in ('csv', 'tsv'):
+            sep = ',' if kind == 'csv' else '\t'
             how = dict(dtype=str, keep_default_na=False, encoding='utf-8-sig', index_col=False)
             chunks = pd.read_csv(path, sep=sep, chunksize=rows, **how)
+        elif kind == 'parquet' and not packed:
+            yield from _parquet_chunks(path, rows)
+            return
+        elif kind in ('json', 'excel'):
+            df = read_cells(path)
+            yield from (df[k : k + rows].reset_index(drop=True) for k in range(0, len(df), rows))
+            return
         else:
-            raise InputError(f'{path.name}: a .csv, .tsv or .jsonl file is judged, also compressed (.gz)')
+            raise InputError(f'{path.name}: a table is judged: {TABLES}; text also compressed (.gz)')
         with chunks:
             yield from chunks
     except InputError:
@@ -534,15 +570,128 @@ def _table_chunks(path: str | Path, rows: int) -> Iterator:
         raise InputError(f'{path.name} cannot be read as a table ({e})') from e
 
 
+def _library(name: str, file: str) -> Any:
+    "A library that only some installations have, by name; an InputError that says how to get it."
+    try:
+        return importlib.import_module(name)
+    except ImportError as e:
+        raise InputError(f'{file}: this kind of table needs {name}: pip install "nlpdeep[files]"') from e
+
+
+def _parquet_chunks(path: Path, rows: int) -> Iterator:
+    pq = _library('pyarrow.parquet', path.name)
+    with pq.ParquetFile(path) as f:
+        for batch in f.iter_batches(batch_size=rows):
+            yield batch.to_pandas()
+
+
+_SHEET_ROWS, _CELL_CHARS = 2**20, 32_767  # what a sheet and a cell of Excel hold
+
+# %% ../nbs/14a_commands.ipynb #82a4d487
+class TableWriter:
+    """Writes frames one after the other into a table: .csv, .tsv, .jsonl (also .gz, .bz2, .xz), .parquet or
+    .xlsx, as `name` ends. `with TableWriter(file, name) as w: w.write(df)`.
+    """
+
+    def __init__(self, file: str | Path, name: str | Path):
+        from nlpdeep.texts import open_text, table_kind
+
+        self.name, self.file, self.n = Path(name).name, file, 0
+        self.kind, packed = table_kind(name)
+        fine = ('csv', 'tsv', 'jsonl') if packed else ('csv', 'tsv', 'jsonl', 'parquet', 'excel')
+        if self.kind not in fine or self.name.lower().endswith('.xls'):
+            raise InputError(
+                f'{self.name}: a table is written as .csv, .tsv, .jsonl (also .gz), .parquet or .xlsx'
+            )
+        if self.kind == 'parquet':
+            self.arrow, self.to = _library('pyarrow', self.name), None
+            _library('pyarrow.parquet', self.name)
+        elif self.kind == 'excel':
+            self.excel = _library('openpyxl', self.name)
+            self.book = self.excel.Workbook(write_only=True)
+            self.sheet = self.book.create_sheet()
+        else:
+            self.to = open_text(file, packed, 'wt')
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if self.kind == 'excel' and kind is None:
+            self.book.save(self.file)
+        elif self.kind == 'parquet' and kind is None and self.to is None:  # no row at all
+            self.arrow.parquet.write_table(self.arrow.table({}), self.file)
+        elif self.kind != 'excel' and self.to is not None:
+            self.to.close()
+
+    def write(self, df: Any) -> None:
+        if self.kind == 'jsonl':
+            df.to_json(self.to, orient='records', lines=True, force_ascii=False)
+        elif self.kind in ('csv', 'tsv'):
+            sep = ',' if self.kind == 'csv' else '\t'
+            df.to_csv(self.to, sep=sep, index=False, header=self.n == 0, lineterminator='\n')
+        elif self.kind == 'excel':
+            self._rows(df)
+        else:
+            self._batch(df)
+        self.n += len(df)
+
+    def _batch(self, df: Any) -> None:
+        pa = self.arrow
+        if self.to is None:  # the first rows decide about types; a column of gaps alone is one of strings
+            schema = pa.Schema.from_pandas(df, preserve_index=False)
+            fields = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in schema]
+            self.to = pa.parquet.ParquetWriter(self.file, pa.schema(fields))
+        try:
+            table = pa.Table.from_pandas(df, schema=self.to.schema, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as e:
+            raise InputError(
+                f'{self.name}: from row {self.n + 1} on a column is of another type ({e})'
+            ) from e
+        self.to.write_table(table)
+
+    def _rows(self, df: Any) -> None:
+        from openpyxl.cell import WriteOnlyCell
+        from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+        if self.n + len(df) >= _SHEET_ROWS:
+            raise InputError(
+                f'{self.name}: a sheet of Excel holds {_SHEET_ROWS:,} rows: write a .csv or .parquet'
+            )
+        if self.n == 0:
+            self.sheet.append([str(o) for o in df.columns])
+        for row in df.astype(object).where(df.notna(), None).values.tolist():
+            cells = []
+            for v in row:
+                if isinstance(v, str):
+                    v = ILLEGAL_CHARACTERS_RE.sub('', v)
+                    if len(v) > _CELL_CHARS:
+                        raise InputError(
+                            f'{self.name}: a cell of Excel holds {_CELL_CHARS:,} characters, and one here '
+                            f'has {len(v):,}: write a .csv or .parquet'
+                        )
+                elif not isinstance(v, (int, float, type(None))):
+                    v = str(v)
+                cells.append(WriteOnlyCell(self.sheet, v))
+                if isinstance(v, str):
+                    cells[-1].data_type = 's'  # text, and never a formula
+            self.sheet.append(cells)
+
+# %% ../nbs/14a_commands.ipynb #8bfc2d0d
 def classify_table(
     clf: Any,  # a `TextClassifier`
-    path: str | Path,  # a .csv, .tsv or .jsonl file, also compressed
-    out: str | Path,  # a .csv file: the same rows with columns `label` (else `said`) and `probability`
+    path: str | Path,  # a table (see `texts.TABLES`), also compressed
+    # a table: the same rows with columns `label` (`said`, where there is one) and `probability`
+    out: str | Path,
     text: str = 'text',  # the column of the texts
     on_bad: str = 'skip',  # a row without a text, or of unknown words only: `skip`, `guess` or `refuse` it
     rows: int = 1000,  # judged at a time
+    separator: str = ';',  # between the labels of a text that has several
 ) -> dict:  # how many rows were `judged`, and the first that were `skipped` (from 1 on), with their number
-    "Judge the texts of a table, of any length, in little memory. `out` appears whole or not at all."
+    """Judge the texts of a table, of any length, in little memory (but for .json and Excel). `out` appears
+    whole or not at all; its kind is what its name says. Where a text may have several labels there is a
+    column of probabilities for each.
+    """
     import numpy as np
 
     from nlpdeep.core import atomic
@@ -551,7 +700,7 @@ def classify_table(
     if on_bad not in ('skip', 'guess', 'refuse'):
         raise InputError(f'--on-bad takes skip, guess or refuse, not {on_bad!r}')
     n, bad = 0, []
-    with atomic(out) as part, open(part, 'w', encoding='utf-8', newline='') as f:
+    with atomic(out) as part, TableWriter(part, out) as table:
         for df in _table_chunks(path, rows):
             if text not in df.columns:
                 raise InputError(f'{path} has no column {text!r}; it has {", ".join(map(str, df.columns))}')
@@ -560,13 +709,27 @@ def classify_table(
             bad += (n + 1 + np.flatnonzero(skipped)).tolist()
             if bad and on_bad == 'refuse':
                 raise InputError(f'{path}: nothing to judge by in row {name_rows(bad)} (1 is the first)')
-            best = np.nan_to_num(probs).argmax(1)
-            label = [None if s else clf.classes[k] for k, s in zip(best, skipped)]
-            sure = [None if s else round(float(p[k]), 6) for k, p, s in zip(best, probs, skipped)]
-            df['said' if 'label' in df.columns else 'label'], df['probability'] = label, sure
-            df.to_csv(f, index=False, header=n == 0, lineterminator='\n')
+            said = _said(clf, probs, separator)
+            name = 'said' if 'label' in df.columns else 'label'
+            df[name] = [None if s else o for o, s in zip(said, skipped)]
+            if getattr(clf, 'several_', None):
+                for c, p in zip(clf.classes, probs.T):
+                    df[f'probability {c}'] = p.astype(float).round(6)
+            else:
+                df['probability'] = np.where(skipped, np.nan, probs.max(1).astype(float).round(6))
+            table.write(df)
             n += len(df)
     return dict(judged=n - len(bad), skipped=len(bad), rows=bad[:5])
+
+
+def _said(clf: Any, probs: Any, separator: str = ';') -> list:
+    "The verdict of each text, in the labels' own type; several labels as one string, `separator` between."
+    import numpy as np
+
+    p = np.nan_to_num(probs)
+    if getattr(clf, 'several_', None):
+        return [separator.join(str(c) for c, q in zip(clf.classes, o) if q >= 0.5) for o in p]
+    return [clf.classes[k] for k in p.argmax(1)]
 
 # %% ../nbs/14a_commands.ipynb #78b2a53d
 def _lines_of(stream: Any) -> list[str]:
@@ -594,15 +757,17 @@ def classify(
     ] = False,
     data: Annotated[
         Optional[Path],
-        _option('Judge a column of a table: a .csv, .tsv or .jsonl file, also compressed, of any length.'),
+        _option('Judge a column of a table of any length: .csv, .tsv, .jsonl (also .gz), .parquet, .xlsx.'),
     ] = None,
     text: _Text = 'text',
     out: Annotated[
-        Optional[Path], _option('With --data: the table to write, with columns label and probability.')
+        Optional[Path],
+        _option('With --data: the table to write, in the form its name says, with label and probability.'),
     ] = None,
     on_bad: Annotated[
         str, typer.Option(help='With --data, a row that has no text: skip it, or refuse the table.')
     ] = 'skip',
+    separator: Annotated[str, typer.Option(help='What to put between several labels of a text.')] = ';',
     device: Device = None,
 ) -> None:
     """
@@ -618,6 +783,8 @@ def classify(
     `nlpdeep classify --json < reviews.txt`
 
     `nlpdeep classify --data in.csv --text review --out out.csv`
+
+    `nlpdeep classify --data in.parquet --out out.parquet`
     """
     if device is not None:
         os.environ['NLPDEEP_DEVICE'] = device
@@ -629,7 +796,8 @@ def classify(
         data, out = _at_home(data, out)
         check_destination(out)
         clf = TextClassifier.load(*_at_home(model))
-        found = classify_table(clf, data, out, text, 'guess' if guess else on_bad)
+        how = 'guess' if guess else on_bad
+        found = classify_table(clf, data, out, text, how, separator=separator)
         where = f' (row {", ".join(map(str, found["rows"]))} …)' if found['rows'] else ''
         typer.echo(
             f'{found["judged"]:,} rows judged, {found["skipped"]:,} skipped{where}: {printable(str(out))}'
@@ -641,21 +809,27 @@ def classify(
         raise InputError(
             'there is no text to judge: give texts as arguments, or one a line on standard input'
         )
+    import numpy as np
+
     from nlpdeep.text_classifier import TextClassifier
     from nlpdeep.texts import check_texts
 
     check_texts(texts, range(1, len(texts) + 1), ' (counted from 1)')
     clf = TextClassifier.load(*_at_home(model))
-    names = {c: printable(str(c)) for c in clf.classes}
-    width = max(map(len, names.values()))
-    for t, p in zip(texts, clf.predict_proba(texts, 'guess' if guess else 'refuse')):
-        said, sure = clf.classes[int(p.argmax())], float(p.max())
+    several = getattr(clf, 'several_', None)
+    width = max(len(printable(str(c))) for c in clf.classes)
+    found = clf.predict_proba(texts, 'guess' if guess else 'refuse')
+    for t, p, said in zip(texts, found, _said(clf, found, separator)):
+        # of several labels: the probability of the verdict on the class that is least sure
+        sure = float(np.maximum(p, 1 - p).min() if several else p.max())
+        if several and json_:
+            said = [c for c, q in zip(clf.classes, p) if q >= 0.5]
         probs = {c: round(float(q), 6) for c, q in zip(clf.classes, p)}
         if json_:
             line = json.dumps(dict(text=t, label=said, probabilities=probs), ensure_ascii=False)
             typer.echo(_CONTROL.sub(lambda m: f'\\u{ord(m[0]):04x}', line))
         else:
-            typer.echo(f'{names[said]:{width}}  {sure:6.1%}  {printable(t)}')
+            typer.echo(f'{printable(str(said)):{width}}  {sure:6.1%}  {printable(t)}')
 
 # %% ../nbs/14a_commands.ipynb #8fa0f920
 @app.command('generate')

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,14 @@ from .numericalization import Vocab
 from .processor import TextProcessor
 
 # %% auto #0
-__all__ = ['FORMAT', 'config_checksum', 'model_files', 'can_write', 'save_folder', 'read_config', 'check_config', 'check_files',
-           'read_object', 'read_settings', 'read_weights', 'load_folder']
+__all__ = ['FORMAT', 'config_checksum', 'model_files', 'can_write', 'halve_file', 'save_folder', 'read_config', 'check_config',
+           'check_files', 'read_object', 'read_settings', 'read_weights', 'load_folder']
 
 # %% ../nbs/09f_model_folder.ipynb #7b200c3d
-FORMAT = 1  # of the model folder; raised when an older nlpdeep could not read it
+# Of the model folder; raised when an older nlpdeep could not read it, or would misread it.
+# 1: each weight under each of its names. 2: a weight that has several names is stored under one of them
+# (`same` in config.json lists the others); a fine-tuned classifier may say several labels of a text
+FORMAT = 2
 
 
 def config_checksum(cfg: dict) -> str:
@@ -74,6 +77,30 @@ def can_write(path: str | Path) -> None:
     check_destination(path, folder=True)
 
 # %% ../nbs/09f_model_folder.ipynb #59c4318d
+def _stored(weights: dict, half: Collection[str]) -> tuple[dict, dict]:
+    "Each weight once, in 16 bits where its name is in `half`; and the other names of those with several."
+    kept, same, first = {}, {}, {}
+    for k, v in weights.items():
+        place = (v.data_ptr(), v.shape, v.stride(), v.dtype) if v.numel() else k
+        if place in first and (first[place] in half) == (k in half):
+            same[k] = first[place]
+            continue
+        first[place], v = k, v.detach().cpu()
+        low = v.half() if k in half and v.is_floating_point() else v
+        kept[k] = (low if low.isfinite().all() else v).contiguous().clone()
+    return kept, same
+
+
+def halve_file(file: Path) -> None:
+    "Store the weights of a safetensors file in 16 bits, those that fit into them."
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(file, 'pt') as f:
+        weights, note = {k: f.get_tensor(k) for k in f.keys()}, f.metadata()
+    save_file(_stored(weights, weights)[0], file, metadata=note)
+
+
 def save_folder(
     path: str | Path,
     weights: dict,
@@ -82,20 +109,18 @@ def save_folder(
     extra: dict | None = None,  # more files, name -> text: not a part of the model
     # a function of the folder that writes more files of the model into it
     fill: Callable[[Path], None] | None = None,
+    half: Collection[str] = (),  # names of weights to store in 16 bits (where all their values fit)
 ) -> Path:
     """Write a model folder, whole or not at all. It replaces the files of an older model there, and nothing
-    else.
+    else. A weight that several names share, as a tied embedding, is stored once.
     """
     from safetensors.torch import save_file
 
     path = Path(path).expanduser()
     can_write(path)
     with atomic(path, folder=True, ours=model_files(path).__contains__) as d:
-        save_file(
-            {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()},
-            d / 'model.safetensors',
-            metadata={'format': 'pt'},
-        )
+        kept, same = _stored(weights, half)
+        save_file(kept, d / 'model.safetensors', metadata={'format': 'pt'})
         if words:
             words.vocab.save(d / 'vocab.json')
             write_json(d / 'tokenizer.json', words.settings())
@@ -111,6 +136,7 @@ def save_folder(
             made_by='nlpdeep',
             **config,
             **({} if words else dict(words=False)),
+            **(dict(same=same) if same else {}),
             versions=versions(),
             sha256={f: file_hash(d / f) for f in made},
         )
@@ -146,7 +172,9 @@ def check_config(path: Path, cfg: dict) -> None:
 
 def _check_shape(path: Path, cfg: dict) -> None:
     "An InputError where config.json, however it was signed, lacks a part or has one of another kind."
-    kinds = dict(sha256=dict, settings=dict, info=dict, versions=dict, sizes=dict, card=dict, classes=list)
+    kinds = dict(
+        sha256=dict, same=dict, settings=dict, info=dict, versions=dict, sizes=dict, card=dict, classes=list
+    )
     odd = [k for k, kind in kinds.items() if k in cfg and not isinstance(cfg[k], kind)]
     lacks = [k for k in ('sha256', *(('classes', 'info') if 'settings' in cfg else ())) if k not in cfg]
     if cfg.get('kind') and 'info' in lacks:
@@ -229,6 +257,15 @@ _OLDER_KIND = 'causal language model with a head'
 _BYSTANDER = re.compile(r'(?i)\.md$|(^|/)(\._[^/]*|\.ds_store|thumbs\.db|desktop\.ini|\.directory)$')
 
 
+def _all_names(weights, cfg, path) -> dict:
+    "The weights under all of their names, and not only under the one by which they are stored."
+    for k, o in cfg.get('same', {}).items():
+        if o not in weights or k in weights:
+            raise InputError(f'{path}/config.json is odd or not whole (same): train anew')
+        weights[k] = weights[o]
+    return weights
+
+
 def load_folder(path: str | Path) -> tuple[dict, TextProcessor | None, dict]:
     """Weights, words (None: the model has a tokenizer of its own) and config of a model folder, every
     checksum compared; an InputError where anything is missing, cut, edited or newer than this nlpdeep.
@@ -263,7 +300,7 @@ def load_folder(path: str | Path) -> tuple[dict, TextProcessor | None, dict]:
                 f'{path} holds files that were not saved with the model: {", ".join(extra)}. Take them out '
                 f'of lm/; some would be read in place of others'
             )
-        return read_weights(weights), None, cfg
+        return _all_names(read_weights(weights), cfg, path), None, cfg
     tok = read_object(path / 'tokenizer.json')
     odd = [k for k, kind in (('lang', str), ('kind', str), ('hash', str)) if not isinstance(tok.get(k), kind)]
     if odd or not re.fullmatch('[A-Za-z_-]{1,20}', tok['lang']) or tok['kind'] not in ('words', 'pieces'):
@@ -288,4 +325,4 @@ def load_folder(path: str | Path) -> tuple[dict, TextProcessor | None, dict]:
             f'{path} was trained on words cut in another way than this installation cuts them '
             f'({diff or "the tokenizer itself differs"}): its weights would read noise'
         )
-    return read_weights(weights), words, cfg
+    return _all_names(read_weights(weights), cfg, path), words, cfg

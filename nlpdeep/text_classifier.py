@@ -29,7 +29,7 @@ from .core import InputError, device, is_missing, own_randomness, set_seed
 from .corpora import split_parts
 from .generation import generate
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, unigram_perplexity
-from .model_folder import load_folder, read_settings, save_folder
+from .model_folder import halve_file, load_folder, read_settings, save_folder
 from .numericalization import remap_rows
 from .pretraining import Pretrained, SampledSoftmaxLoss, load_matched, pretrained
 from .processor import UNK_ID, TextProcessor, tokenize
@@ -185,7 +185,7 @@ class ULMFiTModel:
             self.net, rows, several=self.several
         )
 
-    def save(self, path: str | Path, config: dict, extra: dict | None) -> Path:
+    def save(self, path: str | Path, config: dict, extra: dict | None, half: bool = False) -> Path:
         weights = {
             f'{name}.{k}': v
             for name, m in (('lm', self.lm), ('classifier', self.net))
@@ -193,7 +193,7 @@ class ULMFiTModel:
             if not (name == 'lm' and k == '1.decoder.weight')
         }  # tied: the same weight as the embedding
         config = dict(settings=dataclasses.asdict(self.cfg)) | config
-        return save_folder(path, weights, self.words, config, extra)
+        return save_folder(path, weights, self.words, config, extra, half=weights if half else ())
 
     @classmethod
     def load(cls, path: Path, weights: dict, words: TextProcessor, cfg: dict) -> ULMFiTModel:
@@ -381,27 +381,27 @@ class ProbeModel:
         rows = [text, *(' '.join(words[:a] + words[b:]) for a, b in spans)]
         return [' '.join(words[a:b]) for a, b in spans], self.probs(rows)
 
-    def save(self, path: str | Path, config: dict, extra: dict | None) -> Path:
+    def save(self, path: str | Path, config: dict, extra: dict | None, half: bool = False) -> Path:
         head = {k: torch.from_numpy(np.ascontiguousarray(getattr(self, k))) for k in _HEAD}
-        weights, words, fill = {f'head.{k}': v for k, v in head.items()}, None, None
+        weights, words, fill, low = {f'head.{k}': v for k, v in head.items()}, None, None, []
         asked = dict(self.asked, kind='lstm' if isinstance(self.reader, LSTMReader) else 'causal')
         if asked['kind'] == 'lstm':
             words, asked['sizes'] = self.reader.words, []
             for m, _, _ in self.reader.parts:
                 way = 'backwards' if m.words.backwards else 'forwards'
                 asked['sizes'].append((way, m.sizes))
-                half = all(v.half().float().equal(v.float()) for v in m.weights.values())
-                weights |= {f'{way}.{k}': v.half() if half else v for k, v in m.weights.items()}
+                fits = half or all(v.half().float().equal(v.float()) for v in m.weights.values())
+                low += [f'{way}.{k}' for k in m.weights] if fits else []
+                weights |= {f'{way}.{k}': v for k, v in m.weights.items()}
                 if m.words.vocab != words.vocab:
                     raise InputError('the two directions of this reader have other words: save them as one')
         elif asked['base'] != 'smollm2':  # that one comes through the package index, with a known hash
-            from nlpdeep.causal_models import save_pretrained
 
             def fill(d):
-                save_pretrained(self.reader.lm, d / 'lm')
+                _fill_lm(d, self.reader.lm, half)
 
         config = config | dict(asked=asked, several=self.several)
-        return save_folder(path, weights, words, config, extra, fill)
+        return save_folder(path, weights, words, config, extra, fill, low)
 
     @classmethod
     def load(cls, path: Path, weights: dict, words: TextProcessor | None, cfg: dict) -> ProbeModel:
@@ -424,7 +424,16 @@ class ProbeModel:
             reader = open_reader(place, **{k: asked[k] for k in ('question', 'layers', 'max_len', 'long')})
         return cls(reader, asked, *(head[k].numpy() for k in _HEAD), cfg['several'])
 
-# %% ../nbs/10a_text_classifier.ipynb #c283fd82
+
+def _fill_lm(d, lm, half):
+    "Write the language model `lm` of a folder `d`, in 16 bits with `half`."
+    from nlpdeep.causal_models import save_pretrained
+
+    save_pretrained(lm, d / 'lm')
+    for f in (d / 'lm').glob('*.safetensors') if half else ():
+        halve_file(f)
+
+# %% ../nbs/10a_text_classifier.ipynb #480595bc
 _HEAD = ('mean', 'scale', 'coef', 'intercept')
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # C of logistic regression: small is simple
 
@@ -583,13 +592,11 @@ class CausalModel:
         rows = [text, *(' '.join(words[:a] + words[b:]) or text for a, b in spans)]
         return [' '.join(words[a:b]) for a, b in spans], self.probs(rows)
 
-    def save(self, path: str | Path, config: dict, extra: dict | None) -> Path:
-        from nlpdeep.causal_models import save_pretrained
-
+    def save(self, path: str | Path, config: dict, extra: dict | None, half: bool = False) -> Path:
         c = self.inner
 
         def fill(d):
-            save_pretrained(c.lm._replace(model=c.model.lm), d / 'lm')
+            _fill_lm(d, c.lm._replace(model=c.model.lm), half)
 
         config = config | dict(causal=dataclasses.asdict(c.cfg), model=c.lm.name)
         return save_folder(path, {'score.weight': c.model.score.weight}, None, config, extra, fill)
@@ -1082,9 +1089,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     # -- on disk
 
-    def save(self, path: str | Path, extra: dict | None = None) -> Path:
+    def save(self, path: str | Path, extra: dict | None = None, half: bool = False) -> Path:
         """Write the model folder, whole or not at all: safetensors and JSON. `extra`: more files to put in,
-        name -> text.
+        name -> text. `half`: weights in 16 bits, which halves the folder and moves probabilities a little.
         """
         if self._model is None:
             raise InputError('there is nothing to save yet: call fit first')
@@ -1097,7 +1104,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             form=self.several_,
             info=self.info,
         )
-        return self._model.save(Path(path).expanduser(), config, extra)
+        return self._model.save(Path(path).expanduser(), config, extra, half)
 
     @classmethod
     def load(cls, path: str | Path, say: Callable | None = None) -> TextClassifier:
@@ -1212,7 +1219,7 @@ def _several_frame(texts, labels, valid, unsup, classes, seed):
         )
     return df.reset_index(drop=True), list(known), form
 
-# %% ../nbs/10a_text_classifier.ipynb #6e95f0b7
+# %% ../nbs/10a_text_classifier.ipynb #4b422608
 def _is_list(label) -> bool:
     return isinstance(label, (list, tuple, set, frozenset, np.ndarray))
 
@@ -1244,7 +1251,7 @@ def _all_classes(own, classes, df, several, log) -> list:
         )
     return classes if several else sorted({*old, *new})
 
-
+# %% ../nbs/10a_text_classifier.ipynb #653af901
 def indicators(labels: Any, classes: Collection | None = None) -> tuple[np.ndarray, list, str]:
     """Several labels for each text as an array of 0 and 1 (texts, classes), the classes, and the form in
     which they came, `array` or `lists`. `classes`: those known already.

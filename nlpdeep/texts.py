@@ -5,13 +5,18 @@
 # %% ../nbs/01c_texts.ipynb #dc7d94c6
 from __future__ import annotations
 
+import bz2
 import contextlib
 import csv
+import gzip
 import io
 import json
+import lzma
 import re
 import unicodedata
 import warnings
+import zipfile
+import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +26,9 @@ from .corpora import corpus_frame, split_parts
 from .fetch import short_path, tell
 
 # %% auto #0
-__all__ = ['MAX_CHARS', 'subsample', 'decode_utf8', 'own_texts', 'own_documents', 'name_rows', 'text_column', 'check_texts',
-           'normalize_text', 'pair_up', 'own_label', 'as_frame', 'check_labels', 'calibration_error',
-           'evaluate_classes', 'left_out_effects']
+__all__ = ['TABLES', 'MAX_CHARS', 'subsample', 'decode_utf8', 'table_kind', 'open_text', 'read_cells', 'own_texts',
+           'own_documents', 'name_rows', 'text_column', 'check_texts', 'normalize_text', 'pair_up', 'own_label',
+           'as_frame', 'check_labels', 'calibration_error', 'evaluate_classes', 'left_out_effects']
 
 # %% ../nbs/01c_texts.ipynb #16c8440a
 def subsample(df: Any, limit: int | None = None, labels: int | None = None, seed: int = 42) -> Any:
@@ -52,14 +57,15 @@ def _some(names):
 
 
 _OTHER_FILES = {
-    b'PK\x03\x04': 'a zip file, as Excel and Word write them: unpack it, or save the table as "CSV UTF-8"',
-    b'\xd0\xcf\x11\xe0': 'a file of an old Excel or Word: save the table as "CSV UTF-8"',
-    b'PAR1': 'a Parquet file: make a .csv of it, with pandas.read_parquet(…).to_csv(…, index=False)',
+    b'PK\x03\x04': 'a zip file, as Excel and Word write them: a table of Excel is read where its name '
+    'ends in .xlsx; unpack anything else',
+    b'\xd0\xcf\x11\xe0': 'a file of an old Excel or Word: save the table as .xlsx, or as "CSV UTF-8"',
+    b'PAR1': 'a Parquet file: it is read where its name ends in .parquet',
     b'SQLite format 3': 'an SQLite database: make a .csv of the table that holds the texts',
     b'%PDF': 'a PDF: save its text as a .txt file, for example with: pdftotext',
-    b'\x1f\x8b': 'compressed: unpack it first, with: gunzip',
-    b'BZh': 'compressed: unpack it first, with: bunzip2',
-    b'\xfd7zXZ': 'compressed: unpack it first, with: unxz',
+    b'\x1f\x8b': 'compressed: it is read where its name ends in .gz',
+    b'BZh': 'compressed: it is read where its name ends in .bz2',
+    b'\xfd7zXZ': 'compressed: it is read where its name ends in .xz',
     b'\x28\xb5\x2f\xfd': 'compressed: unpack it first, with: unzstd',
     b'\xff\xfe\0\0': 'UTF-32: save it as UTF-8, for example with: iconv -f UTF-32 -t UTF-8',
     b'\0\0\xfe\xff': 'UTF-32: save it as UTF-8, for example with: iconv -f UTF-32 -t UTF-8',
@@ -89,10 +95,94 @@ def decode_utf8(data: bytes, name: str | Path) -> str:
             f'for example with: iconv -f WINDOWS-1252 -t UTF-8'
         ) from e
 
+# %% ../nbs/01c_texts.ipynb #7c257d21
+_PACKED = {'.gz': gzip.open, '.bz2': bz2.open, '.xz': lzma.open}
+
+_TABLES = dict(csv='.csv', tsv='.tsv .tab', jsonl='.jsonl .ndjson', json='.json', parquet='.parquet .pq')
+_TABLES['excel'] = '.xlsx .xlsm .xls'
+
+TABLES = '.csv, .tsv, .jsonl, .json, .parquet or .xlsx'  # for messages and help
+
+
+def table_kind(path: str | Path) -> tuple[str, str]:
+    """What the name of a table says: `csv`, `tsv`, `jsonl`, `json`, `parquet`, `excel`, or '' for anything
+    else; and `.gz`, `.bz2` or `.xz` where it is compressed, else ''.
+    """
+    ends = [o.lower() for o in Path(path).suffixes[-2:]]
+    packed = ends.pop() if ends and ends[-1] in _PACKED else ''
+    return next((k for k, o in _TABLES.items() if ends and ends[-1] in o.split()), ''), packed
+
+
+def open_text(path: str | Path, packed: str = '', mode: str = 'rt') -> Any:
+    "A file of text in UTF-8 to read (`rt`) or to write (`wt`), compressed where `packed` says so."
+    way = dict(encoding='utf-8' if 'w' in mode else 'utf-8-sig', newline='')
+    return _PACKED.get(packed, open)(path, mode, **way)
+
 
 def _utf8(f):
-    "The text of a file; where it is not UTF-8, the error names the line."
-    return decode_utf8(f.read_bytes(), short_path(f))
+    "The text of a file, unpacked where its name says so; where it is not UTF-8, the error names the line."
+    packed = table_kind(f)[1]
+    try:
+        data = _PACKED[packed](f).read() if packed else f.read_bytes()
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, OSError) as e:
+        if not packed:
+            raise
+        raise InputError(f'{short_path(f)} is cut short, or not compressed as its name says ({e})') from e
+    return decode_utf8(data, short_path(f))
+
+# %% ../nbs/01c_texts.ipynb #f69923c5
+def _cell(value):
+    "A cell as a string; '' where it is missing; a list of strings as a tuple."
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)) or getattr(value, 'ndim', 0):
+        return tuple(_cell(o) for o in value)
+    if is_missing(value):
+        return ''
+    value = value.item() if hasattr(value, 'item') else value
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _json_rows(path, kind) -> list:
+    "The objects in a file of JSON: one a line, or all in one list."
+    s = _utf8(path)
+    try:
+        if kind == 'json' and s.lstrip()[:1] == '[':
+            rows, names = json.loads(s), 'object {} of the list'
+        else:
+            rows, names = [], 'line {}'
+            for k, line in enumerate(s.split('\n'), 1):
+                rows += [json.loads(line)] if line.strip() else []
+    except (ValueError, RecursionError) as e:
+        where = f' in line {k}' if names == 'line {}' else ''
+        raise InputError(f'{short_path(path)} is not JSON{where}: {e}') from e
+    odd = next((k for k, o in enumerate(rows, 1) if not isinstance(o, dict)), None)
+    if odd:
+        raise InputError(f'{short_path(path)}: {names.format(odd)} is no object with named fields')
+    return rows
+
+
+def read_cells(path: Path) -> Any:
+    """A table of JSON, Parquet or Excel (its first sheet) as a DataFrame of strings; of lists there are
+    tuples. An InputError where it cannot be read, or where a library is missing.
+    """
+    import pandas as pd
+
+    kind, _ = table_kind(path)
+    if kind in ('json', 'jsonl'):
+        return pd.DataFrame(_json_rows(path, kind), dtype=object).map(_cell)
+    if path.suffix.lower() == '.xls':
+        raise InputError(f'{short_path(path)} is of an old Excel: save it as .xlsx, or as "CSV UTF-8"')
+    name = 'Parquet' if kind == 'parquet' else 'Excel'
+    try:
+        df = pd.read_parquet(path) if kind == 'parquet' else pd.read_excel(path, dtype=object)
+    except ImportError as e:
+        raise InputError(
+            f'{short_path(path)}: a table of {name} needs one library more: pip install "nlpdeep[files]"'
+        ) from e
+    except (ValueError, OSError, KeyError, SyntaxError, zipfile.BadZipFile) as e:
+        raise InputError(f'{short_path(path)} cannot be read as a table of {name} ({e!s:.200})') from e
+    return df.astype(object).rename(columns=str).map(_cell)
 
 # %% ../nbs/01c_texts.ipynb #35cfaaeb
 def _refuse_json(path, s):
@@ -105,8 +195,8 @@ def _refuse_json(path, s):
                 found = bool([json.loads(o) for o in pieces])
     if found:
         raise InputError(
-            f'{short_path(path)} is JSON: make a .csv of it that has a column of texts, for example with '
-            f'pandas.read_json(…, lines=True).to_csv(…, index=False)'
+            f'{short_path(path)} is JSON: it is read as a table where its name ends in .jsonl (an object a '
+            f'line) or in .json (a list of objects)'
         )
 
 # %% ../nbs/01c_texts.ipynb #c48717df
@@ -149,10 +239,30 @@ def _lone_quote(s, sep):
 
 # %% ../nbs/01c_texts.ipynb #536a5b63
 def _table(path, text, label, group):
+    "The columns of a table, of whatever kind, as lists of strings, with a name for each row."
+    kind, _ = table_kind(path)
+    df = _csv_cells(path) if kind in ('csv', 'tsv', '') else read_cells(path)
+    for c in filter(None, (text, label, group)):
+        if c not in df.columns:
+            raise InputError(f'{short_path(path)} has no column {c!r}; it has {", ".join(df.columns)}')
+
+    def col(c):
+        return list(df[c]) if c in df.columns else None
+
+    return (
+        [f'row {i}' for i in range(1, len(df) + 1)],
+        col(text),
+        col(label) or [None] * len(df),
+        col('part'),
+        col(group),
+    )
+
+
+def _csv_cells(path):
     "A .csv or .tsv with a header as a frame of strings."
     import pandas as pd
 
-    sep = '\t' if path.suffix.lower() in ('.tsv', '.tab') else ','
+    sep = '\t' if table_kind(path)[0] == 'tsv' else ','
     s = _utf8(path)
     _refuse_json(path, s)
     lone = _lone_quote(s, sep) if '"' in s else None
@@ -171,7 +281,7 @@ def _table(path, text, label, group):
             warnings.simplefilter(
                 'error', pd.errors.ParserWarning
             )  # else cells beyond the header are lost with a warning
-            df = pd.read_csv(
+            return pd.read_csv(
                 io.StringIO(s),
                 sep=sep,
                 dtype=str,
@@ -183,20 +293,6 @@ def _table(path, text, label, group):
         raise InputError(
             f'{short_path(path)} is not a table with a header and equally many cells a row ({e})'
         ) from e
-    for c in filter(None, (text, label, group)):
-        if c not in df.columns:
-            raise InputError(f'{short_path(path)} has no column {c!r}; it has {", ".join(df.columns)}')
-
-    def col(c):
-        return list(df[c]) if c in df.columns else None
-
-    return (
-        [f'row {i}' for i in range(1, len(df) + 1)],
-        col(text),
-        col(label) or [None] * len(df),
-        col('part'),
-        col(group),
-    )
 
 # %% ../nbs/01c_texts.ipynb #33dc9430
 _PARTS = ('train', 'valid', 'test', 'unsup')
@@ -290,8 +386,15 @@ def _check_labels(path, names, labels, part):
         )
 
 # %% ../nbs/01c_texts.ipynb #22faa33f
+def _labels_of(cell, separator) -> tuple:
+    "The labels in a cell: those of a list, or what stands between separators; none, where it is empty."
+    found = cell if isinstance(cell, tuple) else cell.split(separator) if separator else [cell]
+    return tuple(dict.fromkeys(o.strip() for o in found if o.strip()))
+
+
 def own_texts(
-    # a .csv or .tsv with a header, or a folder PATH/CLASS/NAME.txt or PATH/PART/CLASS/NAME.txt
+    # a table with a header (`TABLES`, also compressed), or a folder PATH/CLASS/NAME.txt or
+    # PATH/PART/CLASS/NAME.txt
     path: str | Path,
     text: str = 'text',  # column of the texts
     label: str | None = 'label',  # column of the labels; None if there are none
@@ -299,9 +402,11 @@ def own_texts(
     test: float = 0.2,
     valid: float = 0.1,  # shares, unless the table has a column `part`
     seed: int = 42,
+    separator: str | None = None,  # a label is several, with this sign between them; None: it is one
 ) -> Any:  # DataFrame: `text`, `label`, `part` (and `group`)
     """Texts of yours in the form of the corpora; what cannot be right is an `InputError` that names the row
-    or file.
+    or file. Where a text may have several labels (a `separator`, or lists in JSON or Parquet), `label` is a
+    tuple of them.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -319,6 +424,7 @@ def own_texts(
                 + ('' if path.is_dir() else ' (row 1 is the first below the header)')
             )
 
+    refuse('a list in the place of a text', [n for n, t in zip(names, texts) if not isinstance(t, str)])
     refuse('no text', [n for n, t in zip(names, texts) if not t.strip()])
     refuse(
         f'a part other than {", ".join(_PARTS)}',
@@ -326,6 +432,14 @@ def own_texts(
     )
     if part:
         labels = [None if p == 'unsup' else l for l, p in zip(labels, part)]
+    if separator or any(isinstance(l, tuple) for l in labels):
+        if path.is_dir():
+            raise InputError('a folder says one label for each text: a separator of labels is for tables')
+        labels = [None if l is None else _labels_of(l, separator) for l in labels]
+        part = part or split_parts(groups or texts, test, valid, seed)
+        each = [(n, o, p) for n, l, p in zip(names, labels, part) for o in l or ()]
+        _check_labels(path, *zip(*each)) if each else _check_labels(path, [], [], [])
+        return corpus_frame(texts, labels, part, **(dict(group=groups) if groups else {}))
     refuse('no label', [n for n, l in zip(names, labels) if l is not None and not l.strip()])
     part = part or _deal(path, texts, labels, groups, test, valid, seed)
     if label or path.is_dir():
@@ -334,8 +448,8 @@ def own_texts(
 
 # %% ../nbs/01c_texts.ipynb #9ecdfe8d
 def own_documents(
-    # a folder: every .txt file below it is a document; a .txt file: every paragraph; a .csv or .tsv: every
-    # row of its parts train and unsup
+    # a folder: every .txt file below it is a document; a .txt file: every paragraph; a table: every row of
+    # its parts train and unsup
     path: str | Path,
     text: str = 'text',  # column of the texts
 ) -> list[str]:
@@ -347,7 +461,7 @@ def own_documents(
         files = _text_files(path)
         _tell_left(path, files, 'NAME.txt')
         texts = [_utf8(f) for f in files]
-    elif path.suffix.lower() in ('.csv', '.tsv', '.tab'):
+    elif table_kind(path)[0]:
         _, texts, _, part, _ = _table(path, text, None, None)
         if part:
             texts = [t for t, p in zip(texts, part) if p in ('train', 'unsup')]

@@ -639,7 +639,7 @@ def edit(f, change):
         ('tokenizer.json', lambda b: b.replace(b'words', b'chars'), ['tokenizer.json']),
         ('config.json', lambda b: b[: len(b) // 2], ['config.json', 'cut']),
         ('config.json', lambda b: b.replace(b'"rotten"', b'"bad"'), ['config.json', 'edited']),
-        ('config.json', lambda b: b.replace(b'"format": 1', b'"format": 99'), ['newer', '99', 'pip install']),
+        ('config.json', lambda b: b.replace(b'"format": 2', b'"format": 99'), ['newer', '99', 'pip install']),
         ('config.json', lambda b: b'{"model_type": "bert"}', ['not from nlpdeep']),
         ('config.json', lambda b: b'[]', ['not from nlpdeep']),
     ],

@@ -1299,21 +1299,92 @@ def test_own_folder_leaves_nothing_out(tmp_path, capsys):
 def test_own_other_kinds_of_file(tmp_path, read):
     table = 'text,label\n' + ''.join(f'text {i},{"yn"[i % 2]}\n' for i in range(40))
     for name, data, says in (
-        ('a.csv', table.encode('utf-16'), 'UTF-16.*iconv -f UTF-16 '),
-        ('b.csv', table.encode('utf-16-le'), 'UTF-16'),
-        ('c.csv.gz', gzip.compress(table.encode()), 'gunzip'),
-        ('d.xlsx', b'PK\x03\x04' + bytes(range(256)), 'Excel'),
-        ('e.parquet', b'PAR1' + bytes(range(256)), 'read_parquet'),
-        ('f.jsonl', b'{"text": "a"}\n{"text": "b"}\n', 'JSON'),
-        ('g.txt', b'\n{"text": "a"}\n\n{"text": "b"}\n', 'JSON'),
-        ('h.csv', b'[\n {"text": "a"}\n]', 'JSON'),
+        ('a.csv', table.encode('utf-16'), 'is .*UTF-16.*iconv -f UTF-16 '),
+        ('b.csv', table.encode('utf-16-le'), 'is .*UTF-16'),
+        ('c.csv', gzip.compress(table.encode()), 'is compressed.*name ends in .gz'),
+        ('c.csv.gz', table.encode(), 'not compressed as its name says'),
+        ('d.csv.gz', gzip.compress(table.encode() * 99)[:90], 'cut short'),
+        ('d.xls', bytes.fromhex('d0cf11e0') + bytes(range(256)), 'is .*old Excel: save it as .xlsx'),
+        ('e.csv', b'PK\x03\x04' + bytes(range(256)), 'is .*Excel.*ends in .xlsx'),
+        ('f.csv', b'PAR1' + bytes(range(256)), 'is .*Parquet.*ends in .parquet'),
+        ('f.jsonl', b'{"text": "a"}\n{"text": }\n', 'is not JSON in line 2'),
+        ('f2.jsonl', b'{"text": "a"}\n["text"]\n', 'line 2 is no object'),
+        ('g.txt', b'\n{"text": "a"}\n\n{"text": "b"}\n', 'is .*JSON.*jsonl'),
+        ('h.csv', b'[\n {"text": "a"}\n]', 'is .*JSON'),
     ):
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(InputError, match=f'{name} is .*{says}') as e:
+        with pytest.raises(InputError, match=f'{name}.*{says}') as e:
             read(tmp_path / name)
-        assert 'WINDOWS' not in str(e.value)
+        assert 'WINDOWS' not in str(e.value) and ('iconv' in str(e.value)) == ('UTF-16' in says)
     (tmp_path / 'i.txt').write_text('{"a": 1} is JSON.\n\n[1] is a note.')
     assert own_documents(tmp_path / 'i.txt') == ['{"a": 1} is JSON.', '[1] is a note.']
+
+
+TABLE = pd.DataFrame(
+    dict(
+        text=[f'text {i}, "said" é\nand more' for i in range(60)],
+        label=[i % 2 for i in range(60)],
+        part='train',
+    )
+)
+
+
+def _write(df, path):
+    ends = ''.join(path.suffixes)
+    if 'json' in ends:
+        df.to_json(path, orient='records', lines='jsonl' in ends)
+    elif 'parquet' in ends:
+        df.to_parquet(path)
+    elif 'xls' in ends:
+        df.to_excel(path, index=False)
+    else:
+        df.to_csv(path, index=False, sep='\t' if 'tsv' in ends else ',')
+    return path
+
+
+@pytest.mark.parametrize(
+    'end', 'csv tsv jsonl json csv.gz tsv.bz2 jsonl.gz jsonl.xz JSONL parquet xlsx'.split()
+)
+def test_own_tables_of_every_kind(tmp_path, end):
+    "The same rows, whatever file they come in."
+    for kind, library in (('parquet', 'pyarrow'), ('xlsx', 'openpyxl')):
+        if end == kind:
+            pytest.importorskip(library)
+    f = _write(TABLE, tmp_path / f'a.{end.lower()}').rename(tmp_path / f'A.{end}')
+    expected = own_texts(_write(TABLE, tmp_path / 'plain.csv'))
+    assert own_texts(f).equals(expected) and set(expected.label) == {'0', '1'}
+    assert own_documents(f) == list(TABLE.text)
+    with pytest.raises(InputError, match="no column 'review'"):
+        own_texts(f, 'review')
+    with pytest.raises(InputError, match='no text in row 3'):
+        empty = TABLE.assign(text=[None if k == 2 else t for k, t in enumerate(TABLE.text)])
+        own_texts(_write(empty, tmp_path / f'b.{end.lower()}'))
+
+
+@pytest.mark.parametrize('end, library', [('parquet', 'pyarrow'), ('xlsx', 'openpyxl')])
+def test_a_library_that_is_missing_is_named(tmp_path, monkeypatch, end, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.setitem(sys.modules, 'fastparquet', None)
+    with zipfile.ZipFile(tmp_path / f'a.{end}', 'w') as z:
+        z.writestr('xl/workbook.xml', '')
+    with pytest.raises(InputError, match=re.escape('pip install "nlpdeep[files]"')):
+        own_texts(tmp_path / f'a.{end}')
+
+
+def test_own_texts_of_several_labels(tmp_path):
+    rows = [['', 'dull', 'dull|long'][i % 3] for i in range(60)]
+    f = _write(TABLE.assign(label=rows).drop(columns='part'), tmp_path / 'a.csv')
+    df = own_texts(f, separator='|')
+    assert set(df.label) == {(), ('dull',), ('dull', 'long')} and set(df.part) == {'train', 'valid', 'test'}
+    lists = TABLE.assign(label=[r.split('|') if r else [] for r in rows])
+    g = _write(lists.drop(columns='part'), tmp_path / 'a.jsonl')
+    assert own_texts(g).equals(df)  # a list says by itself that it is several
+    with pytest.raises(InputError, match='only the label'):
+        own_texts(_write(TABLE.assign(label=['a', ''] * 30), tmp_path / 'b.csv'), separator='|')
+    (tmp_path / 'c' / 'x').mkdir(parents=True)
+    (tmp_path / 'c' / 'x' / 'a.txt').write_text('a')
+    with pytest.raises(InputError, match='for tables'):
+        own_texts(tmp_path / 'c', separator='|')
 
 
 @pytest.mark.parametrize('kind', ['Int64', 'string', 'boolean', 'object', 'float32'])

@@ -228,8 +228,16 @@ def test_a_folder_of_before_is_read(models, texts, tmp_path):
 
     d = models['finetuned'].save(tmp_path / 'm')
     cfg = json.loads((d / 'config.json').read_text())
-    for k in ('how', 'temperature', 'normalize', 'unknown', 'form'):
+    from safetensors.torch import save_file
+
+    from nlpdeep.core import file_hash
+    from nlpdeep.model_folder import load_folder
+
+    for k in ('how', 'temperature', 'normalize', 'unknown', 'form', 'same'):
         del cfg[k]
+    save_file({k: v.clone() for k, v in load_folder(d)[0].items()}, d / 'model.safetensors')
+    cfg['sha256']['model.safetensors'] = file_hash(d / 'model.safetensors')
+    cfg['format'] = 1
     (d / 'config.json').write_text(json.dumps(dict(cfg, checksum=config_checksum(cfg))))
     old = TextClassifier.load(d)
     assert not old.normalize and old.temperature_ == 1 and old.classes == [0, 1]
@@ -237,6 +245,31 @@ def test_a_folder_of_before_is_read(models, texts, tmp_path):
     assert np.allclose(
         temper(old.predict_proba(texts[0]), new.temperature_), new.predict_proba(texts[0]), atol=1e-5
     )
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_half_precision(models, texts, kind, tmp_path):
+    c = models[kind]
+    whole, half = c.save(tmp_path / 'whole'), c.save(tmp_path / 'half', half=True)
+    a, b = (sum(f.stat().st_size for f in d.rglob('*.safetensors')) for d in (whole, half))
+    twin = TextClassifier.load(half)
+    p, q = c.predict_proba(texts[0]), twin.predict_proba(texts[0])
+    assert b < 0.8 * a and 0 < np.abs(p - q).max() < 0.05 and (p.argmax(1) == q.argmax(1)).mean() > 0.9
+    assert all(w.dtype == torch.float32 for w in (twin.model.parameters() if kind == 'finetuned' else []))
+
+
+def test_a_tied_weight_is_stored_once(models, tmp_path):
+    "An embedding has four names in the two networks, and they are two weights."
+    from nlpdeep.model_folder import FORMAT, check_config, load_folder
+
+    c = models['finetuned']
+    d = c.save(tmp_path / 'm')
+    weights, _, cfg = load_folder(d)
+    once = sum({v.data_ptr(): v.numel() * 4 for v in weights.values()}.values())
+    assert cfg['same'] and once <= (d / 'model.safetensors').stat().st_size < once + 8000
+    assert set(weights) >= {f'lm.{k}' for k in c.lm.state_dict() if k != '1.decoder.weight'}
+    with pytest.raises(InputError, match=f'newer nlpdeep.*up to format {FORMAT}: pip install'):
+        check_config(d, dict(cfg, format=FORMAT + 1))
 
 
 def test_weights_that_are_no_numbers_are_refused(texts, tmp_path):

@@ -299,7 +299,7 @@ def test_an_older_folder(judge, texts, tmp_path):
         ('lm/model.safetensors', None, 'lacks'),
         ('config.json', lambda b: b[:-9], 'cut short'),
         ('config.json', lambda b: b.replace(b'"fresh"', b'"stale"'), 'edited'),
-        ('config.json', lambda b: b.replace(b'"format": 1', b'"format": 7'), 'newer'),
+        ('config.json', lambda b: b.replace(b'"format": 2', b'"format": 7'), 'newer'),
         ('lm/tokenizer.json', lambda b: b + b' ', 'edited'),
     ],
 )

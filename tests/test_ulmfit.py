@@ -554,7 +554,7 @@ def test_ensemble(judge, texts):
         ('vocab.json', lambda b: b.replace(b'"film"', b'"files"'), 'cut short or was edited'),
         ('tokenizer.json', lambda b: b + b' ', 'cut short or was edited'),
         ('config.json', lambda b: b[:-30], 'cut short'),
-        ('config.json', lambda b: b.replace(b'"format": 1', b'"format": 9'), 'newer nlpdeep'),
+        ('config.json', lambda b: b.replace(b'"format": 2', b'"format": 9'), 'newer nlpdeep'),
         ('config.json', lambda b: b.replace(b'fresh', b'stale'), 'edited'),
     ],
 )
