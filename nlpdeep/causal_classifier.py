@@ -34,8 +34,8 @@ from nlpdeep.core import (
     InputError,
     device,
     own_randomness,
+    read_whole,
     reading_copy,
-    recover,
     set_seed,
     text_hash,
 )
@@ -751,6 +751,10 @@ class CausalClassifier:
         is not whole, or does not fit here.
         """
         path = Path(path).expanduser()
+        return read_whole(path, lambda: cls._load(path, say))
+
+    @classmethod
+    def _load(cls, path: Path, say: Callable | None) -> CausalClassifier:
         _check_kind(path)
         weights, _, cfg = load_folder(path)
         self = cls(
@@ -842,7 +846,6 @@ def _probe(tokenizer) -> str:
 # %% ../nbs/12a_causal_classifier.ipynb #2e7049df
 def _check_kind(path: Path) -> None:
     "An InputError where `path` is no folder, or that of another kind of model."
-    recover(path)
     if not path.is_dir():
         raise InputError(f'there is no model folder {path}')
     if not (path / 'config.json').is_file():

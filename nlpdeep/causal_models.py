@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .core import InputError, atomic, check_characters, file_hash, home, reading_copy
+from .core import InputError, atomic, check_characters, file_hash, home, read_whole, reading_copy
 from .fetch import cached
 from .gpt2 import GPT2, GPT2Config, KVCache, causal_mask, position_ids
 
@@ -584,7 +584,7 @@ def load_pretrained(
         raise InputError(f'there is no folder {name}')
     with quiet_transformers():
         if p.is_dir():
-            return _from_folder(p)
+            return read_whole(p, lambda: _from_folder(p))
         if p.is_file():
             return _from_gguf(p)
         got = _hub(str(name))

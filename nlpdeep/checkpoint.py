@@ -8,8 +8,12 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 import random
+import shutil
+import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +113,10 @@ def _digest(text: str, tensors: dict) -> str:
 _FORMAT = 1  # of the files of `save_state`
 
 
+class _Damaged(InputError):
+    "A file that once was a checkpoint, or never."
+
+
 def save_state(path: str | Path, state: dict) -> Path:
     "Write a nest of dicts, lists, tensors and plain values to one file, whole or not at all."
     from safetensors.torch import save_file
@@ -136,9 +144,9 @@ def load_state(path: str | Path) -> dict:
         with safe_open(path, 'pt') as f:
             meta, tensors = f.metadata() or {}, {k: f.get_tensor(k) for k in f.keys()}
     except (SafetensorError, OSError, ValueError) as e:
-        raise InputError(f'the checkpoint {path.name} is cut short or damaged ({e}). {anew}') from e
+        raise _Damaged(f'the checkpoint {path.name} is cut short or damaged ({e}). {anew}') from e
     if 'nlpdeep_state' not in meta:
-        raise InputError(f'{path.name} is a safetensors file, but no checkpoint of a training. {anew}')
+        raise _Damaged(f'{path.name} is a safetensors file, but no checkpoint of a training. {anew}')
     mark = meta['nlpdeep_state']
     if mark.isdecimal() and int(mark) > _FORMAT:
         raise InputError(
@@ -146,13 +154,13 @@ def load_state(path: str | Path) -> dict:
             f'this one knows {_FORMAT}): update nlpdeep'
         )
     if _digest(meta.get('state', ''), tensors) != meta.get('sha256'):
-        raise InputError(
+        raise _Damaged(
             f'the checkpoint {path.name} has been changed since it was written: its hash is wrong. {anew}'
         )
     try:
         return _unpack(json.loads(meta['state']), tensors)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
-        raise InputError(f'the checkpoint {path.name} holds something odd ({e!r:.80}). {anew}') from e
+        raise _Damaged(f'the checkpoint {path.name} holds something odd ({e!r:.80}). {anew}') from e
 
 # %% ../nbs/08b_checkpoints.ipynb #78803928
 class _SkipFirstBatches(GetAttr):
@@ -372,9 +380,24 @@ def _to_device(o, dev):
     )
 
 # %% ../nbs/08b_checkpoints.ipynb #b2c24d76
+def _training_state(path) -> dict:
+    "The state of a training in the file `path`; an InputError where it is damaged or something else."
+    state = load_state(path)
+    if not isinstance(state, dict) or {'plan', 'epoch', 'batch', 'model', 'opt', 'start'} - set(state):
+        raise _Damaged(
+            f'{path.name} is no checkpoint of a training. Delete it to begin anew, or put a copy in its place'
+        )
+    return state
+
+
+def _moment(state: dict | None) -> tuple[int, int] | None:
+    return state and (state['epoch'], state['batch'])
+
+
 class Checkpoint(Callback):
-    """Keeps the whole state of a fit in a file. The same fit, called again after it broke off, goes on where
-    the file stands; of a finished one it gives the result.
+    """Keeps the whole state of a fit in a file, and the state before it in another (`older`). The same fit,
+    called again after it broke off, goes on where the file stands, or where the older one stands if the
+    file has been damaged, with a warning; of a finished fit it gives the result.
     """
 
     order = 100
@@ -402,6 +425,11 @@ class Checkpoint(Callback):
             self.path = self.path.with_name(
                 f'{self.path.stem}-{rank_distrib()}of{num_distrib()}{self.path.suffix}'
             )
+
+    @property
+    def older(self) -> Path:
+        "The file that keeps the generation before."
+        return self.path.with_name(f'{self.path.stem}.older{self.path.suffix}')
 
     def not_a_fit(self) -> bool:
         "Is this no fit, but a sweep over rates or a gathering of predictions?"
@@ -510,12 +538,12 @@ class Checkpoint(Callback):
         r.smooth_loss.val, r.smooth_loss.count = c['smooth']
 
     def before_fit(self) -> None:
-        self.state, self.start, self.pending, self.due = None, None, False, False
+        self.state, self.start, self.pending, self.due, self.damaged = None, None, False, False, False
         if self.not_a_fit():
             return
         self.this_run = json.loads(json.dumps(self.fingerprint()))
-        if self.path.exists():
-            self.state = load_state(self.path)
+        if self.path.exists():  # who deletes it begins anew, whatever the older one holds
+            self.state = self._read()
         if num_distrib() > 1:
             self._together()
         if self.state is None:
@@ -531,11 +559,36 @@ class Checkpoint(Callback):
         if self.state['epoch']:
             self.learn.add_cb(_SkipEpochs(self.state['epoch']))
 
+    def _read(self) -> dict:
+        "The state in the file; where that is damaged, and the older one is not, the state in the older one."
+        try:
+            return _training_state(self.path)
+        except _Damaged as e:
+            with suppress(InputError):
+                state = _training_state(self.older)
+                self.damaged = True
+                warnings.warn(
+                    f'{str(e).rsplit(". Delete", 1)[0]}. Going on from the one before it, '
+                    f'{self.older.name}: epoch {state["epoch"]}, batch {state["batch"]}',
+                    stacklevel=2,
+                )
+                return state
+            raise
+
     def _together(self):
-        "All processes must stand at the same moment."
-        places = [None] * num_distrib()
-        torch.distributed.all_gather_object(places, self.state and (self.state['epoch'], self.state['batch']))
-        if len(set(places)) > 1:
+        "All processes must stand at the same moment: who is ahead takes the older file."
+        for last in (False, True):
+            places = [None] * num_distrib()
+            torch.distributed.all_gather_object(places, _moment(self.state))
+            if len(set(places)) == 1:
+                return
+            if not last:
+                first = None if None in places else min(places)
+                if first and _moment(self.state) != first:
+                    with suppress(InputError):
+                        older = _training_state(self.older)
+                        self.state = older if _moment(older) == first else self.state
+                continue
             raise InputError(
                 f'the processes have checkpoints of different moments {places}: delete them, or put in '
                 f'place copies of one moment'
@@ -597,4 +650,11 @@ class Checkpoint(Callback):
         state = self.state_dict(epoch, batch)
         if num_distrib() > 1:
             torch.distributed.barrier()
+        if self.path.is_file() and not self.damaged:
+            with atomic(self.older) as p:
+                try:
+                    os.link(os.path.realpath(self.path), p)
+                except OSError:  # a disk without hard links
+                    shutil.copyfile(self.path, p)
         save_state(self.path, state)
+        self.damaged = False

@@ -28,7 +28,8 @@ from typing import Any
 # %% auto #0
 __all__ = ['SIZES', 'InputError', 'is_missing', 'check_characters', 'check_text', 'settings', 'version', 'home', 'cuda', 'size',
            'pick', 'set_seed', 'own_randomness', 'device', 'precision', 'reading_copy', 'device_report', 'versions',
-           'threads', 'torch_threads', 'recover', 'check_destination', 'atomic', 'write_json', 'file_hash', 'text_hash']
+           'threads', 'torch_threads', 'recover', 'check_destination', 'atomic', 'write_json', 'read_whole',
+           'file_hash', 'text_hash']
 
 # %% ../nbs/00a_core.ipynb #6e0de463
 class InputError(ValueError):
@@ -325,14 +326,14 @@ def _prefix(place) -> str:
     return f'.{name}.'
 
 
-def _flock(d, wait: bool) -> int | None:
+def _flock(d, wait: bool, shared: bool = False) -> int | None:
     "A lock on the folder `d`, gone with the process; -1: not on this system, None: another holds it."
     fd = -1
     try:
         import fcntl
 
         fd = os.open(d, os.O_RDONLY)
-        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         return fd
     except (ImportError, OSError) as e:
         if fd >= 0:
@@ -345,6 +346,27 @@ def _unlock(fd):
         os.close(fd)
 
 
+@contextlib.contextmanager
+def _held(place: Path, shared: bool):
+    """The folder `place` stays as it is meanwhile: for readers together (`shared`), or for one writer alone.
+    After ten seconds, or on a system without such locks, one goes on without it.
+    """
+    fd, end = None, time.monotonic() + 10
+    while fd is None and time.monotonic() < end:
+        fd = _flock(place, wait=False, shared=shared)
+        with contextlib.suppress(OSError):
+            if fd is not None and fd >= 0 and not os.path.samestat(os.fstat(fd), os.stat(place)):
+                _unlock(fd)  # a writer has put another folder there between the two looks
+                fd = None
+                continue
+        if fd is None:
+            time.sleep(0.005)
+    try:
+        yield
+    finally:
+        _unlock(fd)
+
+# %% ../nbs/00a_core.ipynb #acb65a92
 def _new_stage(parent, place):
     "A new hidden folder in `parent`, and its lock, which says that its writer lives."
     while True:
@@ -397,7 +419,8 @@ def recover(path: str | Path) -> None:
             if lock is None or (lock == -1 and time.time() - o.stat().st_mtime < 86400):
                 continue
             if (o / 'ready').is_dir():
-                _fill(o / 'ready', place)
+                with _held(place, shared=False):
+                    _fill(o / 'ready', place)
             if (o / 'old').exists() and not place.exists() and place.name != 'old':
                 os.rename(o / 'old', place)  # earlier versions set the old folder aside
             shutil.rmtree(o, ignore_errors=True)
@@ -509,16 +532,12 @@ def _take_along(names, old: Path, new: Path) -> None:
 # %% ../nbs/00a_core.ipynb #d55f359a
 def _fill(new: Path, place: Path) -> None:
     "Move every file of `new` to its place in the folder `place`, one by one."
-    lock = _flock(place, wait=True)
-    try:
-        for here, dirs, files in os.walk(new):
-            to = place / Path(here).relative_to(new)
-            to.mkdir(exist_ok=True)
-            for o in files + [d for d in dirs if os.path.islink(os.path.join(here, d))]:
-                os.replace(os.path.join(here, o), to / o)
-            _sync(to)
-    finally:
-        _unlock(lock)
+    for here, dirs, files in os.walk(new):
+        to = place / Path(here).relative_to(new)
+        to.mkdir(exist_ok=True)
+        for o in files + [d for d in dirs if os.path.islink(os.path.join(here, d))]:
+            os.replace(os.path.join(here, o), to / o)
+        _sync(to)
 
 
 def _replace_in_place(part: Path, place: Path, tmp: Path, ours) -> None:
@@ -536,12 +555,13 @@ def _replace_in_place(part: Path, place: Path, tmp: Path, ours) -> None:
         if (ours is None or ours(f)) and not (place / f).is_relative_to(tmp)
     ]
     os.rename(part, tmp / 'ready')  # from here on `recover` would finish it
-    _fill(tmp / 'ready', place)
-    for f in stale:
-        (place / f).unlink(missing_ok=True)
-        for d in Path(f).parents:
-            with contextlib.suppress(OSError):
-                (place / d).rmdir() if d.name else None  # only where it is empty now
+    with _held(place, shared=False):
+        _fill(tmp / 'ready', place)
+        for f in stale:
+            (place / f).unlink(missing_ok=True)
+            for d in Path(f).parents:
+                with contextlib.suppress(OSError):
+                    (place / d).rmdir() if d.name else None  # only where it is empty now
 
 # %% ../nbs/00a_core.ipynb #1620f3a5
 def _commit(part: Path, place: Path, tmp: Path, folder: bool, ours) -> None:
@@ -564,7 +584,8 @@ def _commit(part: Path, place: Path, tmp: Path, folder: bool, ours) -> None:
                 part.chmod(stat.S_IMODE(st.st_mode))
                 with contextlib.suppress(OSError):
                     os.chown(part, st.st_uid, st.st_gid)
-                _swap(part, place)
+                with _held(place, shared=False):
+                    _swap(part, place)
             except FileNotFoundError:
                 continue
             except (OSError, AttributeError, TypeError):  # not on this system, or not this folder
@@ -628,6 +649,38 @@ def write_json(path: str | Path, obj: Any) -> Path:
     with atomic(path) as p:
         p.write_text(json.dumps(obj, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     return path
+
+# %% ../nbs/00a_core.ipynb #7c1e90ab
+def _moment(path: Path) -> list | None:
+    "What tells one version of a folder from the next: where its files lie on the disk, how long and how old."
+    try:
+        place = Path(os.path.realpath(path))
+        files = [o for o in _files_in(place) if not o.startswith(_prefix(place))]
+        stats = [os.lstat(place / o) for o in files]
+        return [place, [(o, s.st_ino, s.st_size, s.st_mtime_ns) for o, s in zip(files, stats)]]
+    except OSError:
+        return None
+
+
+def read_whole(path: str | Path, read: Callable[[], Any]) -> Any:
+    """What `read()` makes of the files in the folder `path`, all of one version: it is called again where
+    another process has put new ones there meanwhile. What `read` raises passes, unless that was the reason.
+    """
+    path = Path(path).expanduser()
+    recover(path)
+    for _ in range(30):
+        with _held(Path(os.path.realpath(path)), shared=True):
+            before, wrong = _moment(path), None
+            try:
+                found = read()
+            except Exception as e:
+                wrong = e
+                time.sleep(0.02)  # half of a copy: the rest is on its way
+            if before == _moment(path):
+                if wrong is not None:
+                    raise wrong
+                return found
+    raise InputError(f'{path} is written again and again while it is read: read a copy of it')
 
 # %% ../nbs/00a_core.ipynb #4a51c0d2
 def file_hash(path: str | Path) -> str:

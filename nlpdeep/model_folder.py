@@ -17,6 +17,7 @@ from nlpdeep.core import (
     atomic,
     check_destination,
     file_hash,
+    read_whole,
     recover,
     text_hash,
     versions,
@@ -268,10 +269,14 @@ def _all_names(weights, cfg, path) -> dict:
 
 def load_folder(path: str | Path) -> tuple[dict, TextProcessor | None, dict]:
     """Weights, words (None: the model has a tokenizer of its own) and config of a model folder, every
-    checksum compared; an InputError where anything is missing, cut, edited or newer than this nlpdeep.
+    checksum compared, all of one version; an InputError where anything is missing, cut, edited or newer than
+    this nlpdeep.
     """
     path = Path(path).expanduser()
-    recover(path)
+    return read_whole(path, lambda: _load_folder(path))
+
+
+def _load_folder(path: Path) -> tuple[dict, TextProcessor | None, dict]:
     if not path.is_dir():
         raise InputError(f'there is no model folder {path}: `nlpdeep ulmfit --out {path}` makes one')
 

@@ -25,7 +25,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from threadpoolctl import threadpool_limits
 
 from .awd_lstm import language_model, load_weights, named_weights
-from .core import InputError, device, is_missing, own_randomness, set_seed
+from .core import InputError, device, is_missing, own_randomness, read_whole, set_seed
 from .corpora import split_parts
 from .generation import generate
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, unigram_perplexity
@@ -1112,6 +1112,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         is not whole, or does not fit here.
         """
         path = Path(path).expanduser()
+        return read_whole(path, lambda: cls._load(path, say))
+
+    @classmethod
+    def _load(cls, path: Path, say: Callable | None) -> TextClassifier:
         weights, words, cfg = load_folder(path)
         of = {'asked': ProbeModel, 'causal': CausalModel, 'settings': ULMFiTModel}
         kinds = [m for k, m in of.items() if k in cfg]

@@ -350,23 +350,32 @@ def _class_folders(path):
 # %% ../nbs/01c_texts.ipynb #74c98584
 def _deal(path, texts, labels, groups, test, valid, seed) -> list[str]:
     """A part for each row: by `groups` where there are any, else by text within each label, so that each part
-    has its share of every label.
+    has its share of every label. A label with too few texts for that is only learned, which is said.
     """
     if groups or labels[0] is None:
         return split_parts(groups or texts, test, valid, seed)
     label_of = dict(
         zip(reversed(texts), reversed(labels))
     )  # a text that stands twice counts with its first label
-    part_of = {}
-    for c in sorted(set(label_of.values())):
+    part_of, rare, known = {}, {}, sorted(set(label_of.values()))
+    for c in known:
         mine = [t for t, l in label_of.items() if l == c]
         try:
             part_of |= zip(mine, split_parts(mine, test, valid, seed))
-        except InputError as e:
-            raise InputError(
-                f'{short_path(path)}: class {c!r} has too few different texts ({len(mine)}) to be split: '
-                f'add some, or a column `part`'
-            ) from e
+        except InputError:
+            rare[c] = len(mine)
+            part_of |= dict.fromkeys(mine, 'train')
+    few = ', '.join(f'{c!r} ({n})' for c, n in list(rare.items())[:5]) + (', …' if len(rare) > 5 else '')
+    if rare and len(known) - len(rare) < 2:
+        raise InputError(
+            f'{short_path(path)}: too few different texts of class {few} to be split, and '
+            f'a test needs two classes: add some, or a column `part`'
+        )
+    if rare:
+        tell(
+            f'{short_path(path)}: too few different texts of class {few} to be split: they are learned, and '
+            'the test does not ask for them'
+        )
     return [part_of[t] for t in texts]
 
 

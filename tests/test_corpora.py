@@ -1205,7 +1205,12 @@ def test_own_folder(tmp_path):
         (['a,y'], 'text,stars', "no column 'label'"),
         ([f'{i},y' for i in range(20)], 'text,label', "only the label 'y'"),
         ([], 'text,label', 'no rows'),
-        (['a,y', 'b,n'], 'text,label', 'too few different texts .1.'),
+        (['a,y', 'b,n'], 'text,label', "too few different texts of class 'n' .1., 'y' .1."),
+        (
+            [f'{i},y' for i in range(20)] + ['a,n'],
+            'text,label',
+            "too few .* class 'n' .1..*needs two classes",
+        ),
         (['a,b,c,d', 'a,b'], 'text,label', 'not a table'),
         (['a,b', 'a,b,c'], 'text,label', 'not a table.*line 3'),
         (['a,y,train', 'b,n,train', 'c,maybe,test'], 'text,label,part', "'maybe'.*row 3"),
@@ -1216,6 +1221,14 @@ def test_own_folder(tmp_path):
 def test_own_table_bad(tmp_path, rows, head, match):
     with pytest.raises(InputError, match=match):
         own_texts(csv(tmp_path / 'a.csv', rows, head))
+
+
+def test_a_rare_class_is_learned_and_said(tmp_path, capsys):
+    rows = [f'{i},{"y" if i % 2 else "n"}' for i in range(20)] + ['a,rare', 'b,rare', 'a,rare']
+    df = own_texts(csv(tmp_path / 'a.csv', rows, 'text,label'))
+    assert set(df[df.label == 'rare'].part) == {'train'} and len(df) == 23
+    assert set(df[df.part == 'test'].label) == {'y', 'n'}
+    assert "class 'rare' (2) to be split: they are learned" in capsys.readouterr().err
 
 
 def test_own_bad_files(tmp_path):

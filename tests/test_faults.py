@@ -29,6 +29,7 @@ from fastai.basics import Callback, DataLoaders
 from fastai.callback.tracker import ReduceLROnPlateau, SaveModelCallback
 from fastai.callback.training import GradientAccumulation
 
+from fuzz import tiny_gguf
 from nlpdeep import causal_models, checkpoint, fast_words, fetch, kernels
 from nlpdeep.awd_lstm import AWDLSTMConfig, WeightDropout, language_model
 from nlpdeep.bpe import BPETokenizer
@@ -396,6 +397,28 @@ def test_another_run_is_refused(tmp_path, other, what):
         run(path=tmp_path / 'c', **other)
 
 
+def test_a_damaged_checkpoint_has_one_before_it(tmp_path):
+    whole, path = run(epochs=2), tmp_path / 'c.ckpt'
+    run(epochs=2, path=path, stop=(1, 3))
+    older = tmp_path / 'c.older.ckpt'
+    places = [[checkpoint.load_state(o)[k] for k in ('epoch', 'batch')] for o in (older, path)]
+    assert places == [[1, 2], [1, 4]]
+    good = path.read_bytes()
+    path.write_bytes(good[: len(good) // 2])
+    with pytest.warns(UserWarning, match='c.ckpt is cut short.*c.older.ckpt: epoch 1, batch 2'):
+        run(epochs=2, path=path, stop=(1, 3), seed=9)
+    assert path.read_bytes() != good[: len(good) // 2]
+    checkpoint.load_state(path), checkpoint.load_state(older)  # what was damaged has not become the older one
+    assert same(run(epochs=2, path=path, seed=8), whole)
+    for o in (path, older):
+        o.write_bytes(b'x')
+    with pytest.raises(InputError, match='c.ckpt.*Delete it to begin anew'):
+        run(epochs=2, path=path)
+    checkpoint.save_state(path, dict(own='state'))  # whole, and something else
+    with pytest.raises(InputError, match='no checkpoint of a training'):
+        run(epochs=2, path=path)
+
+
 def test_other_data_is_refused_wherever_it_differs():
     a = [np.arange(3, 12) for _ in range(30)]
     b = [*a[:7], np.arange(4, 13), *a[8:]]
@@ -583,6 +606,41 @@ def folder(tmp_path):
     return change
 
 
+@pytest.mark.parametrize('still', [False, True], ids=['exchanged', 'in place'])
+def test_a_reader_beside_a_writer_gets_one_version(tmp_path, still):
+    w = [words(), TextProcessor.build([['xxbos', 'other', 'words']], max_vocab=100, min_freq=1)]
+    place, stop = tmp_path / 'm', threading.Event()
+
+    def save(k):
+        save_folder(
+            place, dict(weight=torch.full((50,), float(k))), w[k], dict(kind='toy', sizes={}, card={})
+        )
+
+    save(0)
+    if still:  # a folder of the user's in it: it stays, and its files are replaced one by one
+        (place / 'data').mkdir()
+        (place / 'data' / 'mine').write_text('mine')
+
+    def write():
+        while not stop.is_set():
+            for k in (1, 0):
+                save(k)
+
+    def read():
+        weights, got, _ = load_folder(place)
+        assert list(got.vocab) == list(w[int(weights['weight'][0])].vocab)
+        return int(weights['weight'][0])
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        seen = [read() for _ in range(25)]
+    finally:
+        stop.set()
+        thread.join()
+    assert set(seen) <= {0, 1}
+
+
 def test_weights_must_be_finite_fractions(folder):
     assert torch.equal(folder()[0]['weight'], torch.ones(2))
     for bad in (
@@ -643,43 +701,8 @@ def test_scores_that_are_not_finite_are_refused(tok):
 
 @pytest.mark.slow
 def test_gguf_files_are_known_by_all_their_bytes(tmp_path, monkeypatch):
-    gguf = pytest.importorskip('gguf')
-    from nlpdeep.bpe import byte_chars
-
+    pytest.importorskip('gguf')
     monkeypatch.setenv('NLPDEEP_HOME', str(tmp_path / 'home'))
-
-    def make(f, seed):
-        r, e, v = np.random.default_rng(seed), 32, 260
-        toks = [*sorted(byte_chars().values()), '<|endoftext|>', 'he', 'll', 'x']
-        w = gguf.GGUFWriter(f, 'llama')
-        for name, n in dict(
-            context_length=64, embedding_length=e, block_count=1, feed_forward_length=64, head_count=4,
-            head_count_kv=4, vocab_size=v, rope_dimension_count=8, bos_token_id=256, eos_token_id=256,
-        ).items():  # fmt: skip
-            getattr(w, f'add_{name}')(n)
-        w.add_layer_norm_rms_eps(1e-5)
-        w.add_tokenizer_model('gpt2')
-        w.add_tokenizer_pre('default')
-        w.add_token_list(toks)
-        w.add_token_types([1] * v)
-        w.add_token_merges(['h e', 'l l'])
-
-        def t(*s):
-            return (r.standard_normal(s) * 0.1).astype(np.float32)
-
-        w.add_tensor('token_embd.weight', t(v, e))
-        w.add_tensor('output_norm.weight', np.ones(e, np.float32))
-        w.add_tensor('output.weight', t(v, e))
-        for n, s in dict(attn_q=(e, e), attn_k=(e, e), attn_v=(e, e), attn_output=(e, e), ffn_gate=(64, e),
-                         ffn_up=(64, e), ffn_down=(e, 64)).items():  # fmt: skip
-            w.add_tensor(f'blk.0.{n}.weight', t(*s))
-        for n in ('attn_norm', 'ffn_norm'):
-            w.add_tensor(f'blk.0.{n}.weight', np.ones(e, np.float32))
-        w.write_header_to_file()
-        w.write_kv_data_to_file()
-        w.write_tensors_to_file()
-        w.close()
-        return f
 
     def scores(f):
         with torch.no_grad():
@@ -689,7 +712,7 @@ def test_gguf_files_are_known_by_all_their_bytes(tmp_path, monkeypatch):
 
     for k in 'ab':
         (tmp_path / k).mkdir()
-    a = make(tmp_path / 'a' / 'm.gguf', 0)
+    a = tiny_gguf(tmp_path / 'a' / 'm.gguf', 0)
     whole = a.read_bytes()
     other = bytearray(whole)
     other[-64:] = np.full(16, 2, np.float32).tobytes()  # the same head, the same size

@@ -765,6 +765,7 @@ def test_checkpoint_refuses_another_run(tmp_path):
     with pytest.raises(InputError, match='another run.*training data'):
         again(documents(seed=5), f=g, also=dict(seed=1))
     f.write_bytes(was[:-9])
+    f.with_name('f.older').write_bytes(b'')
     with pytest.raises(InputError, match='cut short'):
         trained(epochs=2, fit_kw=dict(cbs=Checkpoint(f, 4)))
     assert f.read_bytes() == was[:-9]
