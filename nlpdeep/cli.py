@@ -587,7 +587,7 @@ def _parquet_chunks(path: Path, rows: int) -> Iterator:
 
 _SHEET_ROWS, _CELL_CHARS = 2**20, 32_767  # what a sheet and a cell of Excel hold
 
-
+# %% ../nbs/14a_commands.ipynb #82a4d487
 class TableWriter:
     """Writes frames one after the other into a table: .csv, .tsv, .jsonl (also .gz, .bz2, .xz), .parquet or
     .xlsx, as `name` ends. `with TableWriter(file, name) as w: w.write(df)`.
@@ -677,7 +677,7 @@ class TableWriter:
                     cells[-1].data_type = 's'  # text, and never a formula
             self.sheet.append(cells)
 
-
+# %% ../nbs/14a_commands.ipynb #8bfc2d0d
 def classify_table(
     clf: Any,  # a `TextClassifier`
     path: str | Path,  # a table (see `texts.TABLES`), also compressed

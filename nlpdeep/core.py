@@ -345,7 +345,7 @@ def _unlock(fd):
     if fd is not None and fd >= 0:
         os.close(fd)
 
-# %% ../nbs/00a_core.ipynb #41d581b4
+
 @contextlib.contextmanager
 def _held(place: Path, shared: bool):
     """The folder `place` stays as it is meanwhile: for readers together (`shared`), or for one writer alone.
@@ -366,7 +366,7 @@ def _held(place: Path, shared: bool):
     finally:
         _unlock(fd)
 
-# %% ../nbs/00a_core.ipynb #35d28cf6
+# %% ../nbs/00a_core.ipynb #acb65a92
 def _new_stage(parent, place):
     "A new hidden folder in `parent`, and its lock, which says that its writer lives."
     while True:

@@ -433,7 +433,7 @@ def _fill_lm(d, lm, half):
     for f in (d / 'lm').glob('*.safetensors') if half else ():
         halve_file(f)
 
-# %% ../nbs/10a_text_classifier.ipynb #c283fd82
+# %% ../nbs/10a_text_classifier.ipynb #480595bc
 _HEAD = ('mean', 'scale', 'coef', 'intercept')
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # C of logistic regression: small is simple
 
@@ -1223,7 +1223,7 @@ def _several_frame(texts, labels, valid, unsup, classes, seed):
         )
     return df.reset_index(drop=True), list(known), form
 
-# %% ../nbs/10a_text_classifier.ipynb #6e95f0b7
+# %% ../nbs/10a_text_classifier.ipynb #4b422608
 def _is_list(label) -> bool:
     return isinstance(label, (list, tuple, set, frozenset, np.ndarray))
 
@@ -1255,7 +1255,7 @@ def _all_classes(own, classes, df, several, log) -> list:
         )
     return classes if several else sorted({*old, *new})
 
-
+# %% ../nbs/10a_text_classifier.ipynb #653af901
 def indicators(labels: Any, classes: Collection | None = None) -> tuple[np.ndarray, list, str]:
     """Several labels for each text as an array of 0 and 1 (texts, classes), the classes, and the form in
     which they came, `array` or `lists`. `classes`: those known already.
