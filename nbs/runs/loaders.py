@@ -2,21 +2,25 @@
 
 Two corpora that come by themselves: movie snippets (many short documents) and presidential messages (few long
 ones).
-All three give the same batches, which is checked. Records nbs/results/loaders.json.
+All three give the same batches, which is checked, and are timed in turn, as training reads them: a batch is
+passed on and forgotten. The five lines for a language model give views into one stream, which have other
+strides than fastai's batches; `copied` are the same lines with each view made contiguous, as the others'
+are. Records nbs/results/loaders.json.
 """
 
 import functools
 import random
 import statistics
 import time
+from collections import deque
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
-from nlpdeep.records import bench
+from nlpdeep.benchmarks import _copying, _five_lines, _padded_batches, _training_order
 from fastai.text import data as fastai_data  # after nlpdeep, which sets a broken torchvision aside
 
+from nlpdeep.core import InputError
 from nlpdeep.corpora import movie_snippets, speeches
 from nlpdeep.lm_dataloader import LMDataLoader, SortedDataLoader
 from nlpdeep.numericalization import Vocab
@@ -33,66 +37,29 @@ def lm_batches(docs, bs, seq_len):
     return list(zip(x, y))
 
 
-def padded_batches(docs, labels, order, bs):
-    "The simple loader for a classifier of chapter 04."
-    out = []
-    for i in range(0, len(order), bs):
-        some = order[i : i + bs]
-        x = pad_sequence([docs[j] for j in some], batch_first=True, padding_value=1)
-        out.append((x, labels[some]))
-    return out
-
-
-def training_order(lens, bs):
-    "Shuffled, then sorted by length within pieces of fifty batches, batches shuffled (chapter 04)."
-    order = np.random.permutation(len(lens))
-    longest = np.flatnonzero(order == lens.argmax())[0]
-    order[[0, longest]] = order[[longest, 0]]
-    pieces = [order[i : i + 50 * bs] for i in range(0, len(order), 50 * bs)]
-    pieces = [p[np.argsort(-lens[p], kind='stable')] for p in pieces]
-    order = np.concatenate(pieces)
-    last = (len(order) - 1) // bs * bs
-    middle = order[bs:last].reshape(-1, bs)
-    order[bs:last] = np.random.permutation(middle).flatten()
-    return order
-
-
 def same(a, b):
     "Are two epochs of batches equal?"
     pairs = [(torch.equal(i, j)) for p, q in zip(a, b) for i, j in zip(p, q)]
     return len(a) == len(b) and all(pairs)
 
 
-def median_ms(f, rounds):
-    "The median time of `f` in milliseconds."
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        f()
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
-
-
 def lm_arms(docs, bs=64, seq_len=72):
-    "Functions that each make an epoch's batches in a new random order."
+    "Functions that each begin an epoch of batches in a new random order."
     kw = dict(bs=bs, seq_len=seq_len, shuffle=True)
     theirs, ours = fastai_data.LMDataLoader(docs, **kw), LMDataLoader(docs, **kw)
-    own = list(docs)
 
-    def reference():
-        random.seed(0)
-        return list(theirs)
+    def few(lines):
+        own = list(docs)
 
-    def simple():
-        random.seed(0)
-        random.shuffle(own)
-        return lm_batches(own, bs, seq_len)
+        def epoch():
+            random.shuffle(own)
+            return lines(own, bs, seq_len)
 
-    def package():
-        random.seed(0)
-        return list(ours)
+        return epoch
 
-    return reference, simple, package
+    return dict(
+        reference=lambda: theirs, simple=few(lm_batches), copied=few(_five_lines), package=lambda: ours
+    )
 
 
 def classifier_arms(docs, bs=64):
@@ -103,29 +70,20 @@ def classifier_arms(docs, bs=64):
     kw = dict(bs=bs, shuffle=True, num_workers=0, before_batch=fastai_data.pad_input)
     theirs, ours = fastai_data.SortedDL(items, **kw), SortedDataLoader(items, **kw)
 
-    def reference():
-        np.random.seed(0)
-        return list(theirs)
-
     def simple():
-        np.random.seed(0)
-        return padded_batches(docs, labels, training_order(lens, bs), bs)
+        return _padded_batches(docs, labels, _training_order(lens, bs), bs)
 
-    def package():
-        np.random.seed(0)
-        return list(ours)
-
-    return reference, simple, package
+    return dict(reference=lambda: theirs, simple=simple, package=lambda: ours)
 
 
 ARMS = {'language model': lm_arms, 'classifier': classifier_arms}
 CORPORA = ('movie snippets', 'presidential messages')
-ROUNDS = 9
+ROUNDS = 15  # fastai's loader takes part in every third
 
 PLAN = Plan(
     makes='loaders',
     chapter='04_lm_dataloader',
-    minutes=3,
+    minutes=2,
     data=lambda config: config['corpus'],
     configs=[dict(loader=loader, corpus=corpus) for corpus in CORPORA for loader in ARMS],
     seeds=(0,),
@@ -142,35 +100,53 @@ def documents(corpus):
     return [torch.from_numpy(np.asarray(vocab.encode(t), np.int64)) for t in tokens]
 
 
-def copied_ms(batches, rounds):
-    "The roofline: the time to copy the bytes of all batches once, in one piece, by memcpy."
-    n = sum(o.numel() * o.element_size() for b in batches for o in b) // 8
-    a, b = np.ones(n), np.empty(n)
-    return median_ms(lambda: np.copyto(b, a), rounds)
+def in_turn(arms, rounds):
+    "Milliseconds of every round of every arm, in turn; None in the rounds that fastai's loader sits out."
+    times = {k: [] for k in arms}
+    for i in range(rounds):
+        for k in list(arms)[:: 1 if i % 2 else -1]:
+            if k == 'reference' and i % 3:
+                times[k].append(None)
+                continue
+            random.seed(0)
+            np.random.seed(0)
+            start = time.perf_counter()
+            arms[k]()
+            times[k].append(1000 * (time.perf_counter() - start))
+    return times
 
 
 def run(seed, loader, corpus):
-    docs, arms, rows = documents(corpus), ARMS[loader], []
-    for stage, i, j in (
-        ('simple against reference', 1, 0),
-        ('package against reference', 2, 0),
-        ('package against simple', 2, 1),
-    ):
-        fresh = arms(docs)  # an epoch's order grows out of the one before: all begin anew
-        rows.append(bench(stage, fresh[i], fresh[j], same, ROUNDS))
-    reference, simple, package = arms(docs)
-    return dict(
-        documents=len(docs),
-        tokens=sum(map(len, docs)),
-        batches=len(simple()),
-        reference_ms=median_ms(reference, ROUNDS),
-        simple_ms=median_ms(simple, ROUNDS),
-        package_ms=median_ms(package, ROUNDS),
-        copied_ms=copied_ms(package(), ROUNDS),
-        simple=rows[0]['ratio'],
-        package=rows[1]['ratio'],
-        package_to_simple=rows[2]['ratio'],
-        identical=all(r['identical'] for r in rows),
+    docs = documents(corpus)
+    epochs, arms = {}, {}
+    for name, begin in ARMS[loader](docs).items():
+        random.seed(0)
+        np.random.seed(0)
+        epochs[name] = list(begin())
+        arms[name] = lambda begin=begin: deque(begin(), maxlen=0)
+    wrong = [k for k, batches in epochs.items() if not same(batches, epochs['reference'])]
+    if wrong:
+        raise InputError(f"{loader}, {corpus}: the batches of {wrong} are not those of fastai's loader")
+    counted = dict(documents=len(docs), tokens=sum(map(len, docs)), batches=len(epochs['reference']))
+    arms['memcpy'] = _copying(epochs['package']).run
+    epochs.clear()
+    times = in_turn(arms, ROUNDS)
+
+    def against(k):
+        "The median, over the rounds, of an arm's time divided by the package's."
+        return statistics.median(a / b for a, b in zip(times[k], times['package']) if a)
+
+    return (
+        counted
+        | {f'{k}_ms': statistics.median(t for t in v if t) for k, v in times.items()}
+        | {
+            'package': against('reference'),
+            'simple': statistics.median(a / b for a, b in zip(times['reference'], times['simple']) if a),
+            'package_to_simple': against('simple'),
+            'package_to_copied': against('copied' if 'copied' in times else 'simple'),
+            'of_roof': against('memcpy'),
+            'identical': True,
+        }
     )
 
 
