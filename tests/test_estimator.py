@@ -254,7 +254,10 @@ def test_half_precision(models, texts, kind, tmp_path):
     a, b = (sum(f.stat().st_size for f in d.rglob('*.safetensors')) for d in (whole, half))
     twin = TextClassifier.load(half)
     p, q = c.predict_proba(texts[0]), twin.predict_proba(texts[0])
-    assert b < 0.8 * a and 0 < np.abs(p - q).max() < 0.05 and (p.argmax(1) == q.argmax(1)).mean() > 0.9
+    if kind == 'asked':  # its reader came in 16 bits, and is kept in them anyway
+        assert b == a and np.array_equal(p, q)
+    else:
+        assert b < 0.8 * a and 0 < np.abs(p - q).max() < 0.05 and (p.argmax(1) == q.argmax(1)).mean() > 0.9
     assert all(w.dtype == torch.float32 for w in (twin.model.parameters() if kind == 'finetuned' else []))
 
 
