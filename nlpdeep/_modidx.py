@@ -1459,6 +1459,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'nlpdeep/text_classifier.py'),
                                          'nlpdeep.text_classifier.ULMFiTModel.unknown': ( 'text_classifier.html#ulmfitmodel.unknown',
                                                                                           'nlpdeep/text_classifier.py'),
+                                         'nlpdeep.text_classifier._NotFitted': ( 'text_classifier.html#_notfitted',
+                                                                                 'nlpdeep/text_classifier.py'),
                                          'nlpdeep.text_classifier._all_classes': ( 'text_classifier.html#_all_classes',
                                                                                    'nlpdeep/text_classifier.py'),
                                          'nlpdeep.text_classifier._all_layers': ( 'text_classifier.html#_all_layers',

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from fastai.basics import CrossEntropyLossFlat
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_limits
 
 from .awd_lstm import language_model, load_weights, named_weights
@@ -643,6 +644,10 @@ def _fit_causal(df, classes, base, settings_, weights, patience, log, stage, sev
 _FITTED = 'this classifier has learned nothing yet: call fit, or TextClassifier.load'
 
 
+class _NotFitted(InputError, NotFittedError):
+    "What is asked of a classifier that has learned nothing yet, as scikit-learn knows it."
+
+
 class TextClassifier(ClassifierMixin, BaseEstimator):
     """Texts to labels with any reader, as an estimator of scikit-learn: `fit`, `predict`, `predict_proba`,
     `score`, `evaluate`, `explain`, `generate`, `save`, `load`.
@@ -1001,7 +1006,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         it with an InputError, `guess` what most such texts would be, or `skip` it: a row of NaN.
         """
         if self._model is None:
-            raise InputError(_FITTED)
+            raise _NotFitted(_FITTED)
         _one_thread_after_fork()
         unknown = self.unknown if unknown is None else unknown
         texts, fine = self._checked(texts, unknown)
@@ -1047,7 +1052,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         more.
         """
         if self._model is None:
-            raise InputError(_FITTED)
+            raise _NotFitted(_FITTED)
         pairs = pair_up(texts, labels, 'labelled')
         texts, labels = [t for t, _ in pairs], [l for _, l in pairs]
         if self.several_:
@@ -1061,7 +1066,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     def generate(self, prompt: str = '', **kw: Any) -> list[str]:
         "Texts in the manner of those it has read; see `generate` for the settings."
         if self._model is None:
-            raise InputError(_FITTED.replace('learned', 'read'))
+            raise _NotFitted(_FITTED.replace('learned', 'read'))
         if self.lm is None:
             raise InputError('only a fine-tuned AWD-LSTM writes; this classifier asks a frozen reader')
         _one_thread_after_fork()
