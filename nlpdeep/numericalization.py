@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -110,20 +109,15 @@ class Vocab(Sequence):
             tokens = tokens.items
         if type(tokens) is not list:
             tokens = _checked_doc(tokens)
-        if self.o2i.unk is None:
-            return np.fromiter(
-                map(self.o2i.__getitem__, tokens), np.int64, len(tokens)
-            )  # a stranger is an error there
-        try:
-            ids = np.fromiter(map(self.o2i.get, tokens, repeat(self.o2i.unk)), np.int64, len(tokens))
-        except TypeError:
-            ids = None  # a list among the tokens
-        if ids is None or not all(
-            isinstance(tokens[i], str) for i in (ids == self.o2i.unk).nonzero()[0].tolist()
-        ):  # only strangers can be no strings
-            i, t = next((i, t) for i, t in enumerate(tokens) if not isinstance(t, str))
-            raise InputError(f'token {i} is {t!r:.40} ({type(t).__name__}): every token must be a string')
-        return ids
+        try:  # only for a token that is not there, `_Ids` calls Python, which looks whether it is a string
+            return np.fromiter(map(self.o2i.__getitem__, tokens), np.int64, len(tokens))
+        except (InputError, TypeError):  # TypeError: a list among the tokens
+            for i, t in enumerate(tokens):
+                if not isinstance(t, str):
+                    raise InputError(
+                        f'token {i} is {t!r:.40} ({type(t).__name__}): every token must be a string'
+                    ) from None
+            raise
 
     def decode(self, ids: Any) -> list[str]:
         "The tokens of a list, an array or a tensor of ids; every id must be one of this vocabulary."
