@@ -870,7 +870,7 @@ def serve_command(
     port: Annotated[int, typer.Option(help='The port.', min=1, max=65535)] = 8000,
     most_texts: Annotated[int, typer.Option(help='At most so many texts in a request.', min=1)] = 64,
     device: Device = None,
-):
+) -> None:
     """
     Put a saved classifier behind HTTP, until you stop it: GET /health, POST /classify.
 
@@ -911,7 +911,7 @@ def find_bench(what: str) -> list:
     return [getattr(benches, name) for name in BENCHES[what]]
 
 # %% ../nbs/14a_commands.ipynb #c4b43e9a
-def _numbers_of_labels(text):
+def _numbers_of_labels(text: str) -> list[int | None]:
     "'100,500,all' as [100, 500, None]."
     out = []
     for o in text.split(','):
@@ -922,7 +922,9 @@ def _numbers_of_labels(text):
     return out
 
 
-def _bench_classify(benches, df, labels, ways, seed, rounds):
+def _bench_classify(
+    benches: tuple, df: Any, labels: list, ways: list | None, seed: int, rounds: int
+) -> tuple[list[dict], str]:
     "The rows of `nlpdeep bench classify` and its tables as text."
     from nlpdeep.comparison import show_comparison
     from nlpdeep.records import show_bench
@@ -942,7 +944,7 @@ def _bench_classify(benches, df, labels, ways, seed, rounds):
         rows += reading
     return rows, show
 
-
+# %% ../nbs/14a_commands.ipynb #428917ee
 @app.command('bench')
 def bench_command(
     what: Annotated[str, typer.Argument(help=f'One of: {", ".join(BENCHES)}.', show_default=False)],

@@ -69,7 +69,7 @@ class SentenceEncoder:
     def disk(self) -> int:
         return _bytes_in(self.place)
 
-
+# %% ../nbs/14e_comparison.ipynb #e322a838
 class PipelineReader:
     """A causal language model in a `feature-extraction` pipeline of transformers. `features(texts)`: the last
     layer's state of each text's last token, (texts, emb).

@@ -17,7 +17,7 @@ from torch import nn
 
 from .core import InputError
 from .reader_features import LSTMReader
-from .text_classifier import ProbeModel, TextClassifier, ULMFiTModel, temper
+from .text_classifier import ProbeModel, TextClassifier, ULMFiTModel
 from .texts import normalize_text
 
 # %% ../nbs/14f_serving.ipynb #f14c0009
@@ -198,7 +198,7 @@ def export_classifier(classifier: TextClassifier, words: int = 16) -> dict[str, 
         programs['verdict'] = torch.export.export(head, (torch.zeros(2, size),), dynamic_shapes=({0: bs},))
     return programs
 
-
+# %% ../nbs/14f_serving.ipynb #ba0d3a13
 class ExportedClassifier:
     "The loop around the programs of `export_classifier`; words are cut by the classifier's own tokenizer."
 

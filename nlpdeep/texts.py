@@ -184,60 +184,6 @@ def read_cells(path: Path) -> Any:
         raise InputError(f'{short_path(path)} cannot be read as a table of {name} ({e!s:.200})') from e
     return df.astype(object).rename(columns=str).map(_cell)
 
-# %% ../nbs/01c_texts.ipynb #e221e1e2
-def _cell(value):
-    "A cell as a string; '' where it is missing; a list of strings as a tuple."
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (list, tuple)) or getattr(value, 'ndim', 0):
-        return tuple(_cell(o) for o in value)
-    if is_missing(value):
-        return ''
-    value = value.item() if hasattr(value, 'item') else value
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
-
-
-def _json_rows(path, kind) -> list:
-    "The objects in a file of JSON: one a line, or all in one list."
-    s = _utf8(path)
-    try:
-        if kind == 'json' and s.lstrip()[:1] == '[':
-            rows, names = json.loads(s), 'object {} of the list'
-        else:
-            rows, names = [], 'line {}'
-            for k, line in enumerate(s.split('\n'), 1):
-                rows += [json.loads(line)] if line.strip() else []
-    except (ValueError, RecursionError) as e:
-        where = f' in line {k}' if names == 'line {}' else ''
-        raise InputError(f'{short_path(path)} is not JSON{where}: {e}') from e
-    odd = next((k for k, o in enumerate(rows, 1) if not isinstance(o, dict)), None)
-    if odd:
-        raise InputError(f'{short_path(path)}: {names.format(odd)} is no object with named fields')
-    return rows
-
-# %% ../nbs/01c_texts.ipynb #b409cf29
-def read_cells(path: Path) -> Any:
-    """A table of JSON, Parquet or Excel (its first sheet) as a DataFrame of strings; of lists there are
-    tuples. An InputError where it cannot be read, or where a library is missing.
-    """
-    import pandas as pd
-
-    kind, _ = table_kind(path)
-    if kind in ('json', 'jsonl'):
-        return pd.DataFrame(_json_rows(path, kind), dtype=object).map(_cell)
-    if path.suffix.lower() == '.xls':
-        raise InputError(f'{short_path(path)} is of an old Excel: save it as .xlsx, or as "CSV UTF-8"')
-    name = 'Parquet' if kind == 'parquet' else 'Excel'
-    try:
-        df = pd.read_parquet(path) if kind == 'parquet' else pd.read_excel(path, dtype=object)
-    except ImportError as e:
-        raise InputError(
-            f'{short_path(path)}: a table of {name} needs one library more: pip install "nlpdeep[files]"'
-        ) from e
-    except (ValueError, OSError, KeyError, SyntaxError, zipfile.BadZipFile) as e:
-        raise InputError(f'{short_path(path)} cannot be read as a table of {name} ({e!s:.200})') from e
-    return df.astype(object).rename(columns=str).map(_cell)
-
 # %% ../nbs/01c_texts.ipynb #35cfaaeb
 def _refuse_json(path, s):
     "JSON is no table and no text to learn from: known by its name, or where all of it or each line is JSON."
