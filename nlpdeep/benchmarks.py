@@ -198,7 +198,7 @@ def _passing(epoch: Callable) -> Callable:
 
     return go
 
-
+# %% ../nbs/14c_benchmarks.ipynb #47b30fd7
 def _five_lines(docs, bs, seq_len):
     "The loader of chapter 04. Each mini-batch is made contiguous, as fastai's and ours are."
     stream = torch.cat(docs)
@@ -229,7 +229,7 @@ def _padded_batches(docs, labels, order, bs):
         some = order[i : i + bs]
         yield pad_sequence([docs[j] for j in some], batch_first=True, padding_value=1), labels[some]
 
-
+# %% ../nbs/14c_benchmarks.ipynb #593f2ea0
 def _bench_loaders(rounds):
     "The stages after tokenization."
     from nlpdeep.tokenization import tokenize_texts
@@ -301,7 +301,7 @@ def _bench_classifier_loader(docs, plain, labels, rounds, bs=64):
     roof = _copying(SortedDataLoader(list(zip(docs, labels)), bs=bs))
     return bench('classifier loader', ours, theirs, _same_batches, rounds, few, _same_values, roof)
 
-
+# %% ../nbs/14c_benchmarks.ipynb #890e7f53
 def bench_text(
     rounds: int = 5,  # timed rounds of each stage, after a warm-up
 ) -> list[dict]:  # rows of `records.bench`

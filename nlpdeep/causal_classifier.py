@@ -172,6 +172,7 @@ def layers_of(model: nn.Module) -> nn.ModuleList:
     "The blocks of a causal model, from the bottom up."
     return model.h if isinstance(model, GPT2) else getattr(*_stack(model))
 
+
 def layer_states(model: nn.Module, ids: torch.Tensor, layers: Iterable[int]) -> list[torch.Tensor]:
     "ids (bs, seq) -> what each of `layers` (from 1 on) hands on, (bs, seq, emb), in one forward pass."
     layers = sorted(layers)

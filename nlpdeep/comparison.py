@@ -183,7 +183,7 @@ class _Probe:
     def disk(self, reader):
         return reader.disk() + len(pickle.dumps(self.head))
 
-
+# %% ../nbs/14e_comparison.ipynb #2bf4eb5d
 def _ours(how, base):
     def fit(reader, texts, labels, seed):
         c = TextClassifier(base=reader or base, how=how, random_state=seed, unknown='guess')
