@@ -120,8 +120,9 @@ def _train_pieces(tok, items, rules):
     if not lines:
         raise InputError('no text to learn pieces from')
     words = len({w for o in lines for w in o.split()}) // 4
-    size = tok.vocab_sz or max(29, min(tok.max_vocab_sz, words + -words % 8))
     special, out = ['▁' + s for s in tok.special_toks], io.BytesIO()
+    need = len(set().union(*lines)) + len(special) + 2  # every character has to be a piece, or it refuses
+    size = tok.vocab_sz or max(29, min(tok.max_vocab_sz, words + -words % 8), min(need, 1000))
     if size <= len(special) + 1:
         raise InputError(f'vocab_sz is {size}, which leaves no room beside {len(special)} special tokens')
     try:

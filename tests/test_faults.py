@@ -884,6 +884,13 @@ def test_special_tokens_of_bpe(tmp_path):
             BPETokenizer.from_files(*files)
 
 
+def test_the_default_number_of_pieces_holds_every_character():
+    text = 'The quick brown fox jumps over the lazy dog 0123456789!'
+    tok = SubwordTokenizer()
+    tok.setup([text] * 20)
+    assert tok.decode(next(iter(tok([text])))).strip() == text
+
+
 def test_long_lines_are_learned_from():
     r = random.Random(0)
     vocab = [
