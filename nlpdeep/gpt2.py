@@ -154,7 +154,8 @@ class GPT2(nn.Module):
             raise InputError(f'ids must be (bs, seq), not {tuple(ids.shape)}')
         if ids.device.type == 'cpu' and not 0 <= ids.min() <= ids.max() < self.cfg.vocab_sz:
             raise InputError(
-                f'ids run from {ids.min()} to {ids.max()}, but there are {self.cfg.vocab_sz} tokens'
+                f'ids run from {ids.min()} to {ids.max()}, but there are '
+                f'{self.cfg.vocab_sz} tokens'
             )
         past = 0 if cache is None else len(cache)  # tokens read before
         n = ids.shape[1]
@@ -223,11 +224,13 @@ class KVCache:
         "Append k, v (bs, heads, new, dim); returns all so far (bs, heads, n, dim)."
         if k.requires_grad:
             raise InputError(
-                'the cache is for generation: call the model under torch.no_grad(), or without a cache'
+                'the cache is for generation: call the model under '
+                'torch.no_grad(), or without a cache'
             )
         if layer in self.kv and self.kv[layer][0].shape[0] != len(k):
             raise InputError(
-                f'the cache was filled by {len(self.kv[layer][0])} rows, and now there are {len(k)}'
+                f'the cache was filled by {len(self.kv[layer][0])} rows, '
+                f'and now there are {len(k)}'
             )
         start = self.n.get(layer, 0)
         end = start + k.shape[2]

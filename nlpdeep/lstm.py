@@ -107,7 +107,9 @@ class GRUCell(nn.Module):
         super().__init__()
         cell_weights(self, n_in, n_hid, gates=3)
 
-    def forward(self, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:  # (bs, n_in), (bs, n_hid)
+    def forward(
+        self, x: torch.Tensor, h: torch.Tensor
+    ) -> torch.Tensor:  # (bs, n_in), (bs, n_hid)
         xr, xz, xn = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, dim=1)
         hr, hz, hn = F.linear(h, self.weight_hh, self.bias_hh).chunk(3, dim=1)
         r, z = torch.sigmoid(xr + hr), torch.sigmoid(xz + hz)

@@ -96,7 +96,9 @@ class RNNCell(nn.Module):
         self.act = getattr(torch, nonlinearity)
         cell_weights(self, n_in, n_hid, gates=1)
 
-    def forward(self, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:  # (bs, n_in), (bs, n_hid)
+    def forward(
+        self, x: torch.Tensor, h: torch.Tensor
+    ) -> torch.Tensor:  # (bs, n_in), (bs, n_hid)
         from_word = F.linear(x, self.weight_ih, self.bias_ih)
         from_state = F.linear(h, self.weight_hh, self.bias_hh)
         return self.act(from_word + from_state)  # (bs, n_hid)
@@ -125,7 +127,9 @@ def check_sequence(x: torch.Tensor, n_in: int, batch_first: bool) -> None:
 def check_state(h: torch.Tensor | tuple | None, shape: tuple) -> None:
     "Complain unless the passed state has `shape`, (n_layers, bs, n_hid)."
     if tuple(h.shape) != shape:
-        raise InputError(f'the state must be (n_layers, bs, n_hid) = {shape}; this is {tuple(h.shape)}')
+        raise InputError(
+            f'the state must be (n_layers, bs, n_hid) = {shape}; this is {tuple(h.shape)}'
+        )
 
 
 class RNN(nn.Module):
@@ -133,7 +137,9 @@ class RNN(nn.Module):
 
     cell = RNNCell
 
-    def __init__(self, n_in: int, n_hid: int, n_layers: int = 1, batch_first: bool = False, **kwargs):
+    def __init__(
+        self, n_in: int, n_hid: int, n_layers: int = 1, batch_first: bool = False, **kwargs
+    ):
         super().__init__()
         self.n_in, self.n_hid, self.batch_first = n_in, n_hid, batch_first
         sizes = [n_in] + [n_hid] * (n_layers - 1)  # a higher layer reads the states below it
@@ -176,7 +182,9 @@ def detached(state: torch.Tensor | tuple | None) -> torch.Tensor | tuple | None:
 class LMModel5(nn.Module):
     "Embedding, recurrent layers, output; a prediction at every step; keeps its state."
 
-    def __init__(self, vocab_sz: int, n_hid: int, n_layers: int = 2, rnn: type[nn.Module] = RNN, **kwargs):
+    def __init__(
+        self, vocab_sz: int, n_hid: int, n_layers: int = 2, rnn: type[nn.Module] = RNN, **kwargs
+    ):
         super().__init__()
         self.embed = nn.Embedding(vocab_sz, n_hid)
         self.rnn = rnn(n_hid, n_hid, n_layers, batch_first=True, **kwargs)
