@@ -481,7 +481,7 @@ def _plain_step(model, batches):
 
     return step
 
-
+# %% ../nbs/14c_benchmarks.ipynb #d0b3ec35
 def _step_function(learn, batches):
     learn.remove_cbs([progress.ProgressCallback, type(learn.recorder)])
     learn.create_opt()

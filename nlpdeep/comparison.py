@@ -306,7 +306,7 @@ def compare_classifiers(
     speed = texts_a_second(models, texts, rounds, clock)
     return [o | dict(texts_a_second=speed[o['way']], megabytes=size[o['way']] / 1e6) for o in rows]
 
-
+# %% ../nbs/14e_comparison.ipynb #4af48c8b
 def show_comparison(rows: list[dict]) -> str:
     "Rows of `compare_classifiers` as a text table: accuracy, calibration error and seconds to train."
     part = 'test' if 'test' in rows[0] else 'valid'
