@@ -262,7 +262,7 @@ def fit_way(
         out |= {name: e['accuracy'], f'{name} ece': e['ece'], f'{name} log_loss': e['log_loss']}
     return model, out
 
-
+# %% ../nbs/14e_comparison.ipynb #e7417b16
 def compare_classifiers(
     df: Any,  # text, label, part (`own_texts`, or a corpus): train, and valid or test or both
     labels: Sequence[int | None] = (100, 500, 2000, None),  # how many training labels; None: all
