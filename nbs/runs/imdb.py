@@ -1,10 +1,15 @@
 """IMDb with few labels, by methods that need minutes on two cores: what counts words, the shipped language
-model asked a question, and SmolLM2 asked the same.
+model asked a question, SmolLM2 asked the same, and the shipped language model taught by SmolLM2.
 
 Two thousand training reviews are kept for validation and choose the penalty of the regression; the test
 reviews at hand are scored once for each draw of labels. A review that is longer than a reader's room is read
 from its end. Features are kept in nlpdeep's cache, review by review, so that a run that was broken off goes
 on.
+
+`pupil`: SmolLM2, asked, has learned from the labelled reviews and labels MORE other training reviews, whose
+own labels nobody looks at. Of those, the quarter that it is surest of on either side and the labelled ones
+then train the shipped language model as a classifier (chapter 09's stages, forwards), which answers alone: no
+transformer is needed any more. `ulmfit` is the same training on the labelled reviews only.
 
     python nbs/runs/imdb.py --method smollm2 --reviews FOLDER
 
@@ -17,10 +22,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from ulmfit_imdb import parts
+from ulmfit_imdb import judge as by_ulmfit
+from ulmfit_imdb import parts, with_guesses
 
 from nlpdeep.baselines import tfidf_baseline
 from nlpdeep.core import home, precision, text_hash
@@ -31,7 +38,11 @@ METHODS = {
     'tfidf': None,
     'en': dict(base='en', max_len=400),
     'smollm2': dict(base='smollm2', max_len=256, question='\nOverall, this movie was'),
+    'ulmfit': None,
+    'pupil': None,
 }
+TEACHER = 'smollm2'
+MORE = 5000  # reviews without labels that a teacher reads
 CS = (1e-4, 1e-3, 1e-2, 1e-1)  # penalties of the regression
 PLAN = Plan(
     makes='imdb',
@@ -64,29 +75,60 @@ def features(method, texts):
     return np.stack([np.load(place[t]) for t in texts]).astype(np.float32)
 
 
-def judge(method, train, valid, others):
-    "Accuracy on the validation reviews, and the answers for each of `others` (lists of texts)."
-    if METHODS[method] is None:
-        texts = [*valid.text, *(t for o in others for t in o)]
-        said = np.asarray(tfidf_baseline(train.text, train.label, texts))
-        cuts = np.cumsum([len(valid), *map(len, others)])[:-1]
-        on_valid, *answers = np.split(said, cuts)
-        return float((on_valid == valid.label.to_numpy()).mean()), answers, None
+def asked(method, train, valid, others):
+    "Accuracy on the validation reviews; probabilities for each of `others` (lists of texts); the penalty."
     x, x_valid = features(method, train.text), features(method, valid.text)
     best = (-1.0, None, None)
     for C in CS:
         fit = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(x, train.label)
         best = max(best, (fit.score(x_valid, valid.label), -C, fit), key=lambda o: o[:2])
     accuracy, C, fit = best
-    return float(accuracy), [fit.predict(features(method, o)) for o in others], -C
+    return float(accuracy), [fit.predict_proba(features(method, o)) for o in others], -C
+
+
+def counted(train, valid, others):
+    "Accuracy on the validation reviews, and probabilities for each of `others`, of TF-IDF."
+    texts = [*valid.text, *(t for o in others for t in o)]
+    probs = np.asarray(tfidf_baseline(train.text, train.label, texts, probs=True))
+    on_valid, *found = np.split(probs, np.cumsum([len(valid), *map(len, others)])[:-1])
+    return right(on_valid, valid), found
+
+
+def trained(seed, texts, labels, valid, others, settings):
+    "Accuracy on the validation reviews, and probabilities for each of `others`, of ULMFiT's third stage."
+    frames = [pd.DataFrame(dict(text=list(o))) for o in others]
+    ds = dict(train=pd.DataFrame(dict(text=list(texts))), valid=valid, **dict(enumerate(frames)))
+    y = dict(train=[int(o == 'pos') for o in labels], valid=[int(o == 'pos') for o in valid.label])
+    probs, _ = by_ulmfit('forwards', settings, seed, ds, y, 'en')
+    return right(probs['valid'], valid), [probs[k] for k in range(len(frames))]
+
+
+def right(probs, reviews):
+    "Accuracy of probabilities (reviews, [neg, pos])."
+    return float(((probs[:, 1] > 0.5) == (reviews.label.to_numpy() == 'pos')).mean())
+
+
+def judge(method, seed, labels, others):
+    "Accuracy on the validation reviews; probabilities for each of `others` (lists of texts); what to note."
+    of, more = parts(seed, labels)
+    train, valid = of['train'], of['valid']
+    if method == 'tfidf':
+        return *counted(train, valid, others), {}
+    if method == 'ulmfit':
+        return *trained(seed, train.text, train.label, valid, others, labels), {}
+    if method == 'pupil':
+        more = more[:MORE]
+        of_teacher, (guesses,), C = asked(TEACHER, train, valid, [list(more)])
+        texts, y = with_guesses(guesses, train.text, train.label, more)
+        return *trained(seed, texts, y, valid, others, 'all'), {'teacher, valid': of_teacher, 'C': C}
+    on_valid, probs, C = asked(method, train, valid, others)
+    return on_valid, probs, dict(C=C)
 
 
 def run(seed, method, labels):
-    of, _ = parts(seed, labels)
-    test = of['test']
-    on_valid, (said,), C = judge(method, of['train'], of['valid'], [list(test.text)])
-    found = dict(valid=on_valid, test=float((said == test.label.to_numpy()).mean()))
-    return found if C is None else found | dict(C=C)
+    test = parts(seed, labels)[0]['test']
+    on_valid, (probs,), note = judge(method, seed, labels, [list(test.text)])
+    return dict(valid=on_valid, test=right(probs, test)) | note
 
 
 def score_others(method, folder):
@@ -95,16 +137,17 @@ def score_others(method, folder):
     if not files:
         sys.exit(f'{folder} has no pos/*.txt and neg/*.txt')
     texts = [f.read_text(encoding='utf-8') for f, _ in files]
-    labels = np.array([label for _, label in files])
+    reviews = pd.DataFrame(dict(label=[label for _, label in files]))
     found = {}
     for config, seed in planned(PLAN):
         if config['method'] == method:
-            of, _ = parts(seed, config['labels'])
-            _, (said,), _ = judge(method, of['train'], of['valid'], [texts])
-            found.setdefault(config['labels'], []).append(float((said == labels).mean()))
-    for n, right in found.items():
-        spread = statistics.stdev(right)
-        print(f'{method}, {n} labels: {statistics.fmean(right):.2%} ± {spread:.2%} of {len(texts):,} reviews')
+            _, (probs,), _ = judge(method, seed, config['labels'], [texts])
+            found.setdefault(config['labels'], []).append(right(probs, reviews))
+    for n, scores in found.items():
+        spread = statistics.stdev(scores)
+        print(
+            f'{method}, {n} labels: {statistics.fmean(scores):.2%} ± {spread:.2%} of {len(texts):,} reviews'
+        )
 
 
 if __name__ == '__main__':
