@@ -99,7 +99,7 @@ def counted(train, valid, others):
 
 
 def taught(guesses, train, more, valid, others):
-    "The same of the shipped reader and TF-IDF, which learn from what a teacher is surest of, and from `train`."
+    "The same of the shipped reader and TF-IDF, taught what a teacher is surest of, and `train`."
     order, n = guesses[:, 1].argsort(kind='stable'), int(SURE * len(more))
     texts = pd.concat([train.text, more.iloc[order[:n]], more.iloc[order[-n:]]])
     y = np.concatenate([(train.label == 'pos').astype(int), np.repeat([0, 1], n)])
