@@ -93,7 +93,7 @@ def read_words(way, ds, name, longest=LONGEST):
 
 
 def judge(arm, labels, seed, ds, y, name):
-    "Probabilities of validation and test reviews, and what to note."
+    "Probabilities of all parts but the training one, and what to note."
     base, ids = read_words(arm, ds, name)
     cfg = ULMFiTConfig(seed=seed, **(FEW if labels != 'all' else ALL), **base.sizes)
     lm = language_model(cfg.encoder(len(base.words)))
@@ -107,7 +107,7 @@ def judge(arm, labels, seed, ds, y, name):
         cfg,
         ProgressLog(lambda s: print(s, flush=True), bars=False),
     )
-    return {p: class_probs(m, ids[p]) for p in ('valid', 'test')}, dict(
+    return {p: class_probs(m, ids[p]) for p in ids if p != 'train'}, dict(
         longest=LONGEST, base_tokens=base.card.get('tokens'), precision=classifier_precision(m)
     )
 
