@@ -459,7 +459,7 @@ def test_tokenizer_transform(tiny):
 
 def test_bench_rows():
     rows = bench_gpt2(1, GPT2Config(200, 64, 32, 2, 2), bs=2, seq_len=32, new=6)
-    assert [o['stage'] for o in rows] == ['step', 'generate'] and all(
+    assert [o['stage'] for o in rows] == ['step', 'generate', 'generate, transformers'] and all(
         o['identical'] and o['ratio'] > 0 for o in rows
     )
 

@@ -583,6 +583,7 @@ def test_short_corpus():
         LMDataLoader([[], []], shuffle=True)
 
 
+@pytest.mark.slow
 def test_empty_documents():
     docs = [TensorText(torch.tensor(o, dtype=torch.long)) for o in ([], [2, 3], [], [], [4, 5, 6], [])]
     assert torch.cat([x for x, _ in LMDataLoader(docs, bs=1, seq_len=2)], 1).tolist() == [[2, 3, 4, 5]]

@@ -94,6 +94,7 @@ def test_is_a_list():
     assert 'hash' in repr(v) and len(repr(v)) < 300
 
 
+@pytest.mark.slow
 def test_hash_is_of_the_content():
     assert Vocab(['a', 'b']).hash == Vocab(('a', 'b')).hash != Vocab(['b', 'a']).hash
     assert Vocab(['ab']).hash != Vocab(['a', 'b']).hash

@@ -907,18 +907,21 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
         assert np.allclose(one[bs]['weight'], two[bs]['weight'], atol=1e-3) and np.allclose(
             one[bs]['last'][1:], two[bs]['last'][1:], atol=1e-4
         )
-    assert {p.name for p in tmp_path.glob('2.json-*.state6')} == {f'2.json-{r}of2.state6' for r in range(2)}
+    assert {p.name for p in tmp_path.glob('2.json-*.state6')} == {
+        f'2.json-{r}of2{older}.state6' for r in range(2) for older in ('', '.older')
+    }
 
 
 # --- the house
 
 
+@pytest.mark.slow
 def test_bench_rows():
     with (
         patch.dict(benchmarks_mod.STEPS, {'step small': (16, 24, 100)}, clear=True),
         patch.object(benchmarks_mod, 'lm_precision', lambda words, dev=None: 'bf16'),
     ):
         rows = bench_train(rounds=1)
-    assert [o['stage'] for o in rows] == ['step small', 'step small fp32'] and all(
+    assert [o['stage'] for o in rows] == ['weight dropout', 'step small', 'step small fp32'] and all(
         o['identical'] for o in rows
     )
