@@ -168,7 +168,7 @@ def _option(help: str, default: str = '', *names: str) -> Any:
 Device = Annotated[Optional[str], _option('cpu, cuda or cuda:N.', 'a GPU where there is one')]
 
 Seed = Annotated[
-    Optional[int], _option('The same seed, machine and number of threads: the same result.', 'of settings.ini')
+    Optional[int], _option('The same seed, machine and threads: the same result.', 'of settings.ini')
 ]
 
 Json = Annotated[Optional[Path], _option('Write the figures there too.', '', '--json')]

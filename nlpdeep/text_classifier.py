@@ -938,7 +938,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             df['text'] = check_texts([normalize_text(o) for o in df.text], df.row, '')
         n = int(df.part.isin(['train', 'valid']).sum())
         base, kind, how, why, settings_ = self._plan(n, several, own)
-        log(f'{"asking" if how == "ask" else "fine-tuning"} the reader {str(base)!r:.60} ({why})')
+        own_folder = isinstance(base, (str, Path)) and Path(base).expanduser().is_dir()
+        name = Path(base).name if own_folder else str(base)
+        log(f'{"asking" if how == "ask" else "fine-tuning"} the reader {name!r:.60} ({why})')
         if own:
             classes = _all_classes(own, classes, df, several, log)
         if how == 'finetune':
