@@ -88,6 +88,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'nlpdeep.benchmarks._sampled_text': ('benchmarks.html#_sampled_text', 'nlpdeep/benchmarks.py'),
                                     'nlpdeep.benchmarks._seeded': ('benchmarks.html#_seeded', 'nlpdeep/benchmarks.py'),
                                     'nlpdeep.benchmarks._step_function': ('benchmarks.html#_step_function', 'nlpdeep/benchmarks.py'),
+                                    'nlpdeep.benchmarks._stream_views': ('benchmarks.html#_stream_views', 'nlpdeep/benchmarks.py'),
+                                    'nlpdeep.benchmarks._tensors': ('benchmarks.html#_tensors', 'nlpdeep/benchmarks.py'),
                                     'nlpdeep.benchmarks._training_order': ('benchmarks.html#_training_order', 'nlpdeep/benchmarks.py'),
                                     'nlpdeep.benchmarks._writer': ('benchmarks.html#_writer', 'nlpdeep/benchmarks.py'),
                                     'nlpdeep.benchmarks.bench_classify': ('benchmarks.html#bench_classify', 'nlpdeep/benchmarks.py'),

@@ -157,28 +157,22 @@ def _bench_texts(n=4000):
     return list(df.text), [int(o == 'pos') for o in df.label]
 
 
+def _tensors(batches):
+    "The tensors of a list of tensors, or of batches, one after the other."
+    return list(chain.from_iterable(o if isinstance(o, tuple) else (o,) for o in batches))
+
+
 def _same_batches(ours, theirs):
     "Are two lists of tensors, or of batches, equal in values, types and dtypes?"
-    pairs = list(
-        zip(
-            chain.from_iterable(o if isinstance(o, tuple) else (o,) for o in ours),
-            chain.from_iterable(o if isinstance(o, tuple) else (o,) for o in theirs),
-        )
-    )
     return len(ours) == len(theirs) and all(
-        type(a) is type(b) and a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs
+        type(a) is type(b) and a.dtype == b.dtype and torch.equal(a, b)
+        for a, b in zip(_tensors(ours), _tensors(theirs))
     )
 
 
 def _same_values(ours, simple):
     "Are two lists of tensors, or of batches, equal in values and dtypes? Types of fastai's do not count."
-    plain = [
-        [
-            o.as_subclass(torch.Tensor)
-            for o in chain.from_iterable(b if isinstance(b, tuple) else (b,) for b in a)
-        ]
-        for a in (ours, simple)
-    ]
+    plain = [[o.as_subclass(torch.Tensor) for o in _tensors(a)] for a in (ours, simple)]
     return len(plain[0]) == len(plain[1]) and all(
         a.dtype == b.dtype and a.stride() == b.stride() and torch.equal(a, b) for a, b in zip(*plain)
     )
@@ -199,13 +193,18 @@ def _passing(epoch: Callable) -> Callable:
     return go
 
 # %% ../nbs/14c_benchmarks.ipynb #47b30fd7
-def _five_lines(docs, bs, seq_len):
-    "The loader of chapter 04. Each mini-batch is made contiguous, as fastai's and ours are."
+def _stream_views(docs, bs, seq_len):
+    "The loader of chapter 04 in five lines: its mini-batches are views into one stream."
     stream = torch.cat(docs)
     n = (len(stream) - 1) // bs * bs
     x = stream[:n].view(bs, -1).split(seq_len, dim=1)
     y = stream[1 : n + 1].view(bs, -1).split(seq_len, dim=1)
-    return ((a.contiguous(), b.contiguous()) for a, b in zip(x, y))
+    return list(zip(x, y))
+
+
+def _five_lines(docs, bs, seq_len):
+    "The same, each mini-batch made contiguous, as fastai's and ours are."
+    return ((a.contiguous(), b.contiguous()) for a, b in _stream_views(docs, bs, seq_len))
 
 
 def _training_order(lens, bs):

@@ -30,7 +30,7 @@ from .core import InputError, device, is_missing, own_randomness, read_whole, se
 from .corpora import split_parts
 from .generation import generate
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, unigram_perplexity
-from .model_folder import halve_file, load_folder, read_settings, save_folder
+from .model_folder import _load_folder, halve_file, read_settings, save_folder
 from .numericalization import remap_rows
 from .pretraining import Pretrained, SampledSoftmaxLoss, load_matched, pretrained
 from .processor import UNK_ID, TextProcessor, tokenize
@@ -1123,7 +1123,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def _load(cls, path: Path, say: Callable | None) -> TextClassifier:
-        weights, words, cfg = load_folder(path)
+        weights, words, cfg = _load_folder(path)  # `load` holds the folder
         of = {'asked': ProbeModel, 'causal': CausalModel, 'settings': ULMFiTModel}
         kinds = [m for k, m in of.items() if k in cfg]
         if not kinds:

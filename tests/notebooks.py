@@ -16,8 +16,10 @@ Notebooks run on one thread, which is fastest for tiny models; OMP_NUM_THREADS=2
 that.
 """
 
+import ast
 import configparser
 import copy
+import functools
 import json
 import os
 import re
@@ -161,6 +163,22 @@ def export_all(root) -> dict[str, str]:
     if r.returncode:
         raise RuntimeError(r.stderr)
     return {f.name: f.read_text(encoding='utf-8') for f in (root / 'nlpdeep').glob('*.py')}
+
+
+@functools.cache
+def definitions(chapter: str) -> dict[str, str]:
+    "The source of every top-level function and class of a chapter, by name (the last of a name)."
+    (path,) = NBS.glob(f'{chapter}_*.ipynb')
+    found = {}
+    for cell in read(path)['cells']:
+        source = ''.join(cell['source'])
+        if cell['cell_type'] == 'code' and '%pip' not in source:
+            for node in ast.parse(source).body:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                    found[node.name] = ast.get_source_segment(source, node)
+                    for line in reversed(node.decorator_list):
+                        found[node.name] = f'@{ast.unparse(line)}\n{found[node.name]}'
+    return found
 
 
 def save(path) -> float:

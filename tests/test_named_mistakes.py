@@ -5,7 +5,6 @@ A check is taken from its chapter and run by itself with what it needs, so nothi
 
 import ast
 import contextlib
-import functools
 
 import notebooks as nbs
 import pytest
@@ -21,34 +20,18 @@ from nlpdeep.core import set_seed
 """
 
 
-@functools.cache
-def definitions(chapter: str) -> dict[str, str]:
-    "The source of every top-level function and class of a chapter, by name (the last of a name)."
-    (path,) = nbs.NBS.glob(f'{chapter}_*.ipynb')
-    found = {}
-    for cell in nbs.read(path)['cells']:
-        source = ''.join(cell['source'])
-        if cell['cell_type'] == 'code' and '%pip' not in source:
-            for node in ast.parse(source).body:
-                if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                    found[node.name] = ast.get_source_segment(source, node)
-                    for line in reversed(node.decorator_list):
-                        found[node.name] = f'@{ast.unparse(line)}\n{found[node.name]}'
-    return found
-
-
 def given(chapter: str, needs: str) -> str:
     "`needs` as code: a line `@name other` stands for these definitions of the chapter."
     lines = []
     for line in needs.splitlines():
-        lines += map(definitions(chapter).get, line[1:].split()) if line.startswith('@') else [line]
+        lines += map(nbs.definitions(chapter).get, line[1:].split()) if line.startswith('@') else [line]
     return '\n\n'.join(lines)
 
 
 def told(chapter: str, check: str, needs: str, answer: str, arguments: str = '') -> str:
     "What `check` of a chapter says to `answer`."
     space = {}
-    for code in (PRELUDE, given(chapter, needs), definitions(chapter)[check], answer):
+    for code in (PRELUDE, given(chapter, needs), nbs.definitions(chapter)[check], answer):
         exec(code, space)
     return eval(f'{check}({arguments})', space)
 
@@ -225,7 +208,7 @@ def test_the_solution_is_not_taken_for_a_mistake(chapter, check):
     space = {}
     exec(PRELUDE + TOYS + given(chapter, CHECKS[chapter, check]), space)
     solved(chapter, check, space)
-    exec(definitions(chapter)[check], space)
+    exec(nbs.definitions(chapter)[check], space)
     if check == 'check_memo':
         space['PREDICTION'] = 500 * 20 + 500 * 10 * 7
     assert eval(f'{check}({GIVEN.get(check, "")})', space).startswith('well done')

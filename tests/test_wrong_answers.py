@@ -3,7 +3,6 @@ chapter, which must say what was done. (The checks that need a model or a corpus
 runs.)
 """
 
-import re
 from collections import Counter
 
 import notebooks as nbs
@@ -173,13 +172,6 @@ class Letters:
         self.tokens = list(text)
 
 
-def functions(chapter):
-    "The functions of a chapter's cells, by name, as text."
-    cells = nbs.read(nbs.NBS / f'{chapter}.ipynb')['cells']
-    code = '\n'.join(''.join(c['source']) for c in cells if c['cell_type'] == 'code')
-    return {m[1]: m[0] for m in re.finditer(r'(?ms)^def (\w+)\(.*?(?=^\S|\Z)', code)}
-
-
 @pytest.mark.parametrize('chapter, check, says, answer', WRONG, ids=[f'{w[1]}: {w[2]}' for w in WRONG])
 def test_it_is_named(chapter, check, says, answer):
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -198,7 +190,7 @@ def test_it_is_named(chapter, check, says, answer):
         set_seed=set_seed,
         Letters=Letters,
     )
-    written = functions(chapter)
+    written = nbs.definitions(chapter[:2])
     for name in ('lm_batches', 'interleaved_batches', 'drops_last', 'no_shift', 'batches_mixed', check):
         if name in written:
             exec(written[name], names)

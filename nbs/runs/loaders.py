@@ -17,7 +17,7 @@ from collections import deque
 import numpy as np
 import torch
 
-from nlpdeep.benchmarks import _copying, _five_lines, _padded_batches, _training_order
+from nlpdeep.benchmarks import _copying, _five_lines, _padded_batches, _stream_views, _training_order
 from fastai.text import data as fastai_data  # after nlpdeep, which sets a broken torchvision aside
 
 from nlpdeep.core import InputError
@@ -26,15 +26,6 @@ from nlpdeep.lm_dataloader import LMDataLoader, SortedDataLoader
 from nlpdeep.numericalization import Vocab
 from nlpdeep.runs import Plan, run_script
 from nlpdeep.tokenization import tokenize_texts
-
-
-def lm_batches(docs, bs, seq_len):
-    "The five lines of chapter 04."
-    stream = torch.cat(docs)
-    n = (len(stream) - 1) // bs * bs
-    x = stream[:n].view(bs, -1).split(seq_len, dim=1)
-    y = stream[1 : n + 1].view(bs, -1).split(seq_len, dim=1)
-    return list(zip(x, y))
 
 
 def same(a, b):
@@ -58,7 +49,7 @@ def lm_arms(docs, bs=64, seq_len=72):
         return epoch
 
     return dict(
-        reference=lambda: theirs, simple=few(lm_batches), copied=few(_five_lines), package=lambda: ours
+        reference=lambda: theirs, simple=few(_stream_views), copied=few(_five_lines), package=lambda: ours
     )
 
 
