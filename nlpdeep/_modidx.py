@@ -1118,6 +1118,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'nlpdeep.provenance.code_used': ('provenance.html#code_used', 'nlpdeep/provenance.py'),
                                     'nlpdeep.provenance.commit': ('provenance.html#commit', 'nlpdeep/provenance.py'),
                                     'nlpdeep.provenance.data_hash': ('provenance.html#data_hash', 'nlpdeep/provenance.py'),
+                                    'nlpdeep.provenance.data_noted_anew': ('provenance.html#data_noted_anew', 'nlpdeep/provenance.py'),
                                     'nlpdeep.provenance.made_from': ('provenance.html#made_from', 'nlpdeep/provenance.py'),
                                     'nlpdeep.provenance.note_data': ('provenance.html#note_data', 'nlpdeep/provenance.py'),
                                     'nlpdeep.provenance.used_data': ('provenance.html#used_data', 'nlpdeep/provenance.py')},

@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .core import _package, text_hash
 
 # %% auto #0
-__all__ = ['code_hash', 'code_used', 'made_from', 'commit', 'data_hash', 'note_data', 'used_data']
+__all__ = ['code_hash', 'code_used', 'made_from', 'commit', 'data_hash', 'note_data', 'used_data', 'data_noted_anew']
 
 # %% ../nbs/00e_provenance.ipynb #9b3d5e06
 def _dump(node) -> str:
@@ -229,3 +231,14 @@ def note_data(name: str, data: Any) -> Any:
 def used_data() -> dict[str, str]:
     "Hashes of the data that this process has read so far, by name."
     return dict(sorted(_USED.items()))
+
+
+@contextlib.contextmanager
+def data_noted_anew() -> Iterator[None]:
+    "Within the block `used_data` tells only of what is read there: runs in one process share no data."
+    before = dict(_USED)
+    _USED.clear()
+    try:
+        yield
+    finally:
+        _USED.update({k: v for k, v in before.items() if k not in _USED})

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .core import InputError, _package, cuda, set_seed, size, torch_threads
-from .provenance import data_hash, made_from
+from .provenance import data_hash, data_noted_anew, made_from
 from .records import circumstances, forget, record, results, results_dir
 
 # %% auto #0
@@ -226,6 +226,7 @@ def seed_range(text: str) -> list[int]:
     return list(dict.fromkeys(out))
 
 # %% ../nbs/00f_runs.ipynb #82ec30bc
+@data_noted_anew()  # what this process read before, these runs did not
 def make(
     file: Path,  # a script with a PLAN and run(seed, **config)
     seeds: list[int] | None = None,  # only these (None: those of the plan)

@@ -111,6 +111,14 @@ def test_a_run_made_again_takes_the_place_of_what_it_made_before(toy):
     assert len(results('toy', 'all', archived=True)) == 5, 'an archived record or one of a GPU is gone'
 
 
+def test_a_run_is_not_charged_with_what_its_process_read_before(toy):
+    prov.note_data('movie_snippets', ['another content than the data set has'])
+    R.make(toy, say=[].append)
+    assert all('movie_snippets' not in o['provenance']['data'] for o in results('toy'))
+    assert R.look()[0]['stale'] == 0
+    assert 'movie_snippets' in prov.used_data(), 'what was noted before is forgotten'
+
+
 def test_other_data_makes_a_run_stale(toy, monkeypatch):
     R.make(toy, say=[].append)
     rows = results('toy')
