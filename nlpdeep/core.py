@@ -267,6 +267,16 @@ def torch_threads(n: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before)
 
+# %% ../nbs/00a_core.ipynb #3fa0c1d2
+def _one_thread_after_fork() -> None:
+    "The threads of OpenMP do not survive a fork, and waiting for them would never end."
+    if 'torch' in sys.modules:
+        sys.modules['torch'].set_num_threads(1)
+
+
+if hasattr(os, 'register_at_fork'):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_one_thread_after_fork)
+
 # %% ../nbs/00a_core.ipynb #5f0a1c01
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import html
 import numbers
-import os
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -66,24 +65,6 @@ _SHARED = ('lang', 'backwards')  # settings that say how to read, not how to tra
 # From the table of chapter 10 (validation accuracy on short texts, five draws): with the reader that ships, a
 # linear probe is ahead of three stages of fine-tuning up to about so many labels
 ASK_UP_TO = 2000
-_forked = False
-
-
-def _note_fork():
-    global _forked
-    _forked = True
-
-
-if hasattr(os, 'register_at_fork'):
-    os.register_at_fork(after_in_child=_note_fork)
-
-
-def _one_thread_after_fork() -> None:
-    "The threads of OpenMP do not survive a fork, and waiting for them would never end: go on with one."
-    global _forked
-    if _forked:
-        torch.set_num_threads(1)
-        _forked = False
 
 # %% ../nbs/10a_text_classifier.ipynb #1919e56c
 def temper(probs: np.ndarray, temperature: float, several: bool = False) -> np.ndarray:
@@ -1009,7 +990,6 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         """
         if self._model is None:
             raise _NotFitted(_FITTED)
-        _one_thread_after_fork()
         unknown = self.unknown if unknown is None else unknown
         texts, fine = self._checked(texts, unknown)
         if not texts:
@@ -1071,7 +1051,6 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             raise _NotFitted(_FITTED.replace('learned', 'read'))
         if self.lm is None:
             raise InputError('only a fine-tuned AWD-LSTM writes; this classifier asks a frozen reader')
-        _one_thread_after_fork()
         return generate(self.lm, self.words, prompt, **kw)
 
     def explain(

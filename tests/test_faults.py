@@ -37,7 +37,7 @@ from nlpdeep.causal_classifier import CausalClassifier, CausalClassifierConfig, 
 from nlpdeep.causal_generation import generate_causal
 from nlpdeep.causal_models import CausalLM, attention_maps, from_hf, tiny_tokenizer, to_hf
 from nlpdeep.causal_training import HiddenLM, causal_learner, causal_perplexity
-from nlpdeep.core import InputError, atomic, own_randomness, reading_copy, set_seed
+from nlpdeep.core import InputError, atomic, own_randomness, reading_copy, set_seed, torch_threads
 from nlpdeep.course import WeightAverage, exchange_words
 from nlpdeep.generation import generate
 from nlpdeep.gpt2 import GPT2, GPT2Config, KVCache
@@ -191,9 +191,25 @@ def test_reading_leaves_nothing_and_takes_nothing(name, tok):
     assert random.getstate() == python and torch.equal(torch.get_rng_state(), torch_)
     if 'fork' in multiprocessing.get_all_start_methods():
         mine, its = multiprocessing.Pipe()
-        p = multiprocessing.get_context('fork').Process(target=_in_a_fork, args=(entry, model, its))
+        p = multiprocessing.get_context('fork').Process(
+            target=_in_a_fork, args=(entry, model, its), daemon=True
+        )
         p.start()
         assert mine.poll(30) and mine.recv() == want
+        p.join()
+
+
+@pytest.mark.skipif('fork' not in multiprocessing.get_all_start_methods(), reason='no fork on this system')
+def test_a_fork_does_not_wait_for_threads_that_are_gone(tok):
+    model, entry = _entries(tok)['generate_causal']
+    with torch_threads(2):
+        want = entry(model)
+        mine, its = multiprocessing.Pipe()
+        p = multiprocessing.get_context('fork').Process(
+            target=_in_a_fork, args=(entry, model, its), daemon=True
+        )
+        p.start()
+        assert mine.poll(60) and mine.recv() == want
         p.join()
 
 
