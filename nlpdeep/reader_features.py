@@ -322,10 +322,8 @@ def open_reader(
         raise InputError(f'max_len must be at least 1, it is {max_len}')
     if kind == 'causal':
         return CausalReader.open(base, question, max_len or 256, long, layers, bs, states)
-    if layers is not None:
-        raise InputError('layers are chosen of a causal reader; of an LSTM all are read')
-    if states != 'both':
-        raise InputError('states are chosen of a causal reader; of an LSTM all are read')
+    if layers is not None or states != 'both':
+        raise InputError('layers and states are chosen of a causal reader; of an LSTM all are read')
     return LSTMReader.open(base, question, 0 if long == 'pieces' else max_len or 400)
 
 
