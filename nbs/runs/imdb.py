@@ -74,7 +74,7 @@ BREAKS = re.compile(r'(\s*<br\s*/?>\s*)+')
 PLAN = Plan(
     makes='imdb',
     chapter='10_transfer',
-    minutes=90,
+    minutes=150,
     needs='IMDb in the folder of NLPDEEP_DATA, and SmolLM2',
     data='IMDb, test reviews at hand',
     configs=[dict(method=m, labels=n) for m in METHODS for n in (100, 500) if (m, n) != (AGAIN, 500)],
