@@ -25,8 +25,8 @@ from .rules import SPECIAL_TOKENS
 from .texts import check_texts, normalize_text
 
 # %% auto #0
-__all__ = ['LSTM_QUESTIONS', 'QUESTION', 'reader_kind', 'LSTMReader', 'CausalReader', 'open_reader', 'warn_of_unknown',
-           'ReaderFeatures']
+__all__ = ['LSTM_QUESTIONS', 'QUESTION', 'CPU_TOKENS', 'reader_kind', 'LSTMReader', 'CausalReader', 'open_reader',
+           'warn_of_unknown', 'ReaderFeatures']
 
 # %% ../nbs/10b_reader_features.ipynb #b1f04a05
 def reader_kind(base: Any) -> str:
@@ -179,11 +179,12 @@ def _questions(question) -> list[str]:
 
 # %% ../nbs/10b_reader_features.ipynb #b1f04a11
 QUESTION = '\nOverall, this was'  # of a causal reader, where none is given
+CPU_TOKENS = 1024  # read at once on a CPU: what lies between two layers stays in its cache
 
 
 class CausalReader:
     """A frozen causal language model. `features(texts)`: the states at the end of each text and at the end
-    of the question behind it, at `layers`, (texts, sizes).
+    of the question behind it (`states='question'`: only there), at `layers`, (texts, sizes).
     """
 
     kind = 'causal'
@@ -196,6 +197,7 @@ class CausalReader:
         long: str = 'end',
         layers: Iterable[int] | None = None,
         bs: int = 32,
+        states: str = 'both',
     ):
         from nlpdeep.causal_classifier import layers_of
         from nlpdeep.causal_models import context_length, from_hf, start_token
@@ -207,6 +209,11 @@ class CausalReader:
         if len(ask) > 1:
             raise InputError(f'a causal reader takes one question, not {len(ask)}')
         self.ask = self._tokens(ask)[0] if ask else []
+        if states not in ('both', 'question'):
+            raise InputError(f"states takes 'both' or 'question', not {states!r}")
+        if states == 'question' and not self.ask:
+            raise InputError("states='question' needs a question: leave it out, or ask one")
+        self.backs = {0, len(self.ask)} if states == 'both' else {0}
         self.first = start_token(lm.tokenizer)
         self.layers = sorted(layers or {max(1, round(n * k / 6)) for k in (3, 4, 5, 6)})
         if not 1 <= self.layers[0] <= self.layers[-1] <= n:
@@ -265,8 +272,12 @@ class CausalReader:
         from nlpdeep.causal_classifier import layer_states
 
         dev = next(self.net.parameters()).device
-        order, out = sorted(range(len(rows)), key=lambda k: len(rows[k])), [None] * len(rows)
-        for part in (order[j : j + self.bs] for j in range(0, len(order), self.bs)):
+        most = CPU_TOKENS if dev.type == 'cpu' else 2**30
+        order, out, j = sorted(range(len(rows)), key=lambda k: -len(rows[k])), [None] * len(rows), 0
+        while j < len(order):
+            longest = len(rows[order[j]]) + len(self.ask) + 1
+            part = order[j : j + max(1, min(self.bs, most // longest))]
+            j += len(part)
             ids = [torch.tensor([self.first, *rows[k], *self.ask]) for k in part]
             n = torch.tensor([len(o) for o in ids], device=dev)
             # padding stands behind, where nobody looks
@@ -274,7 +285,7 @@ class CausalReader:
             found, at = [], torch.arange(len(part), device=dev)
             with torch.autocast(dev.type, torch.bfloat16, enabled=self.half):
                 for h in layer_states(self.net, x, self.layers):
-                    for back in {0, len(self.ask)}:
+                    for back in self.backs:
                         found.append(h[at, n - 1 - back].float())
             for k, o in zip(part, torch.cat(found, 1).cpu().numpy()):
                 out[k] = o
@@ -288,12 +299,13 @@ def open_reader(
     max_len: int | None = None,
     long: str = 'end',
     bs: int = 32,
+    states: str = 'both',
 ) -> LSTMReader | CausalReader:
     "The frozen reader called `base`: an `LSTMReader` or a `CausalReader`; one that is open is handed on."
     kind = reader_kind(base)
     if hasattr(base, 'features'):
-        if (question, layers, max_len, long) != (None, None, None, 'end'):
-            raise InputError('this reader is open: its question, layers and lengths are settled')
+        if (question, layers, max_len, long, states) != (None, None, None, 'end', 'both'):
+            raise InputError('this reader is open: its question, layers, lengths and states are settled')
         return base
     if kind == 'none':
         raise InputError(
@@ -309,9 +321,9 @@ def open_reader(
     if max_len is not None and max_len < 1:
         raise InputError(f'max_len must be at least 1, it is {max_len}')
     if kind == 'causal':
-        return CausalReader.open(base, question, max_len or 256, long, layers, bs)
-    if layers is not None:
-        raise InputError('layers are chosen of a causal reader; of an LSTM all are read')
+        return CausalReader.open(base, question, max_len or 256, long, layers, bs, states)
+    if layers is not None or states != 'both':
+        raise InputError('layers and states are chosen of a causal reader; of an LSTM all are read')
     return LSTMReader.open(base, question, 0 if long == 'pieces' else max_len or 400)
 
 
@@ -338,16 +350,20 @@ class ReaderFeatures(TransformerMixin, BaseEstimator):
         # tokens of a text that are read (None: 400 of an LSTM, 256 of a causal reader)
         max_len: int | None = None,
         long: str = 'end',  # of a longer text: its `end`, or the mean of all its `pieces`
-        bs: int = 32,  # texts read at once
+        bs: int = 32,  # texts read at once, at most
         normalize: bool = True,  # `normalize_text` first
+        # of a causal reader: at the end of the text and of the question (`both`), or only of the `question`
+        states: str = 'both',
     ):
         self.base, self.question, self.layers, self.max_len = base, question, layers, max_len
         self.long, self.bs, self.normalize = long, bs, normalize
+        self.states = states
 
     def fit(self, X: Iterable[str], y: Any = None) -> ReaderFeatures:
         "Opens the reader; the texts are only checked."
         check_texts(X)
-        self.reader_ = open_reader(self.base, self.question, self.layers, self.max_len, self.long, self.bs)
+        asked = self.question, self.layers, self.max_len, self.long, self.bs, self.states
+        self.reader_ = open_reader(self.base, *asked)
         return self
 
     def transform(self, X: Iterable[str]) -> np.ndarray:
