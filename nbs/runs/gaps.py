@@ -1,7 +1,7 @@
-"""How far each stage is from its roof, from the simple way and from the reference, each measured in one process.
+"""How far each stage is from its roof, from the simple way and from the reference, side by side.
 
-Records: nbs/results/gaps.json, one run per stage, in the words of `records.bench`; roofs are of the same kind of
-work: bytes copied, matrix products, the forward pass alone.
+Records: nbs/results/gaps.json, one run per stage, in the words of `records.bench`; roofs are of the same
+kind of work: bytes copied, matrix products, the forward pass alone.
 """
 
 import functools
