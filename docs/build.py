@@ -121,7 +121,7 @@ def page_of_notebook(path: Path) -> dict:
             source = re.sub(r'(?m)^#\|.*\n?', '', source)
             if 'default_exp' in marks or not source.strip():
                 continue
-            if 'hide' in marks:  # drawing code: folded, its picture is shown
+            if marks & {'hide', 'echo'}:  # drawing code: folded, its picture is shown
                 meta = dict(tags=['hide-input'])
             if any(picture_width(o) > 640 for o in c['outputs']):
                 meta['mystnb'] = dict(image=dict(classes='natural'))
