@@ -94,6 +94,16 @@ def picture_width(output: dict) -> int:
     return int.from_bytes(base64.b64decode(png[:32])[16:20], 'big') if png else 0
 
 
+def aligned(output: dict) -> bool:
+    """Whether what a cell printed is a table made of spaces or boxes that fits a page of 98 characters: on a
+    phone it must scroll, as wrapped lines would tear its columns apart.
+    """
+    text = ''.join(output.get('text', []))
+    lines = text.splitlines()
+    columns = [o for o in lines if re.search(r'\S {3,}\S|[│╭╰]', o)]
+    return len(columns) > 1 and max(map(len, lines)) <= 98
+
+
 def page_of_notebook(path: Path) -> dict:
     "A notebook as the site shows it: no badge, no directives, links and formulas that work here."
     nb, cells = nbs.read(path), []
@@ -111,10 +121,12 @@ def page_of_notebook(path: Path) -> dict:
             source = re.sub(r'(?m)^#\|.*\n?', '', source)
             if 'default_exp' in marks or not source.strip():
                 continue
-            if 'hide' in marks:  # drawing code: folded, its picture is shown
+            if marks & {'hide', 'echo'}:  # drawing code: folded, its picture is shown
                 meta = dict(tags=['hide-input'])
             if any(picture_width(o) > 640 for o in c['outputs']):
                 meta['mystnb'] = dict(image=dict(classes='natural'))
+            if any(map(aligned, c['outputs'])):
+                meta['tags'] = [*meta.get('tags', []), 'aligned']
         cells.append(c | dict(source=source, metadata=meta))
     bar = (
         f'<p class="notebook-links"><a href="{nbs.colab(name)}">Open in Colab</a> · '

@@ -81,7 +81,7 @@ MODELS = [
     ('TAR, and why not for pictures', '07_awd_lstm', 'Write temporal activation regularization'),
     ('weight tying', '07_awd_lstm', 'What is weight tying?'),
 ]
-# tasks for research, and the other lesson's exercise: a question, an exercise, or a section that does it
+# tasks for research, exercises of the other lessons: a question, an exercise, or a section that does it
 FURTHER = [
     (
         'language models and disinformation',
@@ -94,6 +94,7 @@ FURTHER = [
     ("a GRU from scratch, and PyTorch's", '06_lstm', '## GRU: two gates do as well'),
     ("fastai's AWD-LSTM, line by line", '07_awd_lstm', '## The full model'),
     ('a classifier from a transformer', '12_gpt2_classifier', '## The exercise'),
+    ('another model, tokenizer, prompt', '11_gpt2', '**6. Try another model, another tokenizer'),
 ]
 
 
