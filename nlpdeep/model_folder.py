@@ -43,10 +43,12 @@ def config_checksum(cfg: dict) -> str:
     return text_hash(json.dumps(cfg, sort_keys=True, ensure_ascii=False))
 
 
+_OWN = ('config.json', 'model.safetensors', 'vocab.json', 'tokenizer.json', 'pieces.model')
+
+
 def model_files(path: str | Path) -> set[str]:
     "The files of the model that lies in the folder `path` now. Whatever else is there is the user's own."
-    names = {'config.json', 'model.safetensors', 'vocab.json', 'tokenizer.json', 'pieces.model'}
-    names.add('report.html')  # of `nlpdeep ulmfit`
+    names = {*_OWN, 'report.html'}  # the last one of `nlpdeep ulmfit`
     try:
         cfg = json.loads((Path(path) / 'config.json').read_text(encoding='utf-8'))
     except (OSError, ValueError):
@@ -118,6 +120,9 @@ def save_folder(
     from safetensors.torch import save_file
 
     path = Path(path).expanduser()
+    for name, text in (extra or {}).items():
+        if not isinstance(text, str) or name in (*_OWN, 'lm') or Path(name).name != name:
+            raise InputError(f'extra takes the names of more files, and their text; {name!r} cannot be one')
     can_write(path)
     with atomic(path, folder=True, ours=model_files(path).__contains__) as d:
         kept, same = _stored(weights, half)
