@@ -5,6 +5,7 @@
 # %% ../nbs/14a_commands.ipynb #f89615f9
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import json
@@ -62,6 +63,12 @@ class Group(TyperGroup):
             return super().invoke(ctx)
         except InputError as e:
             typer.echo(f'nlpdeep: {printable(str(e), keep=chr(10))}', err=True)
+            raise typer.Exit(2)
+        except OSError as e:
+            if e.errno == errno.EPIPE:
+                raise  # whoever reads has read enough
+            where = f': {printable(str(e.filename))}' if e.filename else ''
+            typer.echo(f'nlpdeep: {e.strerror or e}{where}', err=True)
             raise typer.Exit(2)
         except KeyboardInterrupt:
             more = _STOPPED.get(ctx.invoked_subcommand)
@@ -828,7 +835,7 @@ def classify(
         )
         return
     if not texts:
-        texts = [] if sys.stdin.isatty() else _lines_of(sys.stdin)
+        texts = [] if sys.stdin is None or sys.stdin.isatty() else _lines_of(sys.stdin)
     if not texts:
         raise InputError(
             'there is no text to judge: give texts as arguments, or one a line on standard input'

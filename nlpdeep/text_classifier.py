@@ -886,7 +886,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             c = CausalClassifierConfig() if self.cfg is None else self.cfg
             if not isinstance(c, CausalClassifierConfig):
                 raise InputError(
-                    f'{base!r:.60} is fine-tuned by a CausalClassifierConfig, not a ULMFiTConfig'
+                    f'{base!r:.60} is no AWD-LSTM (as en is, and a folder of `nlpdeep pretrain`): it is '
+                    f'fine-tuned by a CausalClassifierConfig, not a ULMFiTConfig'
                 )
             odd = sorted(set(self._given(ULMFiTConfig)) - set(self._given(c)))
             if odd:
@@ -924,7 +925,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         def stage(name):
             return _stage(name, log, state['seconds'])
 
-        with own_randomness():
+        with own_randomness(), torch.inference_mode(False), torch.enable_grad():
             state.update(self._fit(texts, labels, valid, unsup, log, stage))
         for k in [k for k in vars(self) if k in _RESULTS]:
             delattr(self, k)  # what an earlier fit has left

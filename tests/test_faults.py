@@ -38,8 +38,8 @@ from nlpdeep.causal_classifier import CausalClassifier, CausalClassifierConfig, 
 from nlpdeep.causal_generation import generate_causal
 from nlpdeep.causal_models import CausalLM, attention_maps, from_hf, tiny_tokenizer, to_hf
 from nlpdeep.causal_training import HiddenLM, causal_learner, causal_perplexity
-from nlpdeep.cli import TableWriter, classify_table
-from nlpdeep.core import InputError, atomic, own_randomness, reading_copy, set_seed
+from nlpdeep.cli import TableWriter, app, classify_table
+from nlpdeep.core import InputError, atomic, own_randomness, reading_copy, set_seed, version
 from nlpdeep.course import WeightAverage, exchange_words
 from nlpdeep.generation import generate
 from nlpdeep.gpt2 import GPT2, GPT2Config, KVCache
@@ -199,6 +199,32 @@ def test_reading_leaves_nothing_and_takes_nothing(name, tok):
         p.start()
         assert mine.poll(30) and mine.recv() == want
         p.join()
+
+
+def tiny_fit(epochs=1, **kw):
+    c = TextClassifier(base='', lm_epochs=0, epochs=epochs, emb_sz=6, n_hid=6, n_layers=1, **kw)
+    return c.fit([f'a {"good bad".split()[k % 2]} film {k}' for k in range(32)], [0, 1] * 16)
+
+
+def test_fits_in_threads_draw_from_generators_of_their_own():
+    want = tiny_fit(0).predict_proba(['a good film'])
+    random.seed(1)
+    state, steps = random.getstate(), []
+
+    def fit(k):
+        return tiny_fit(0, say=lambda line: steps.append(k)).predict_proba(['a good film'])
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all((o == want).all() for o in pool.map(fit, range(3)))
+    assert random.getstate() == state
+    assert sum(a != b for a, b in zip(steps, steps[1:])) == 2  # one after the other
+
+
+def test_a_fit_may_stand_where_gradients_are_off():
+    want = tiny_fit().predict_proba(['a good film'])
+    for off in (torch.no_grad, torch.inference_mode):
+        with off():
+            assert (tiny_fit().predict_proba(['a good film']) == want).all()
 
 
 def test_a_reading_copy_shares_weights_and_nothing_else():
@@ -1027,6 +1053,51 @@ def test_a_text_cannot_hold_the_padding():
     w = words()
     assert w.vocab[PAD_ID] == 'xxpad'
     assert PAD_ID not in w(['a good xxpad film'])[0]
+
+
+@pytest.mark.parametrize(
+    'kw, what',
+    [
+        (dict(temperature=float('nan')), 'temperature must be a finite number'),
+        (dict(temperature='a'), 'temperature must be a finite number'),
+        (dict(top_k=1.5), 'top_k must be a whole number'),
+        (dict(n=2.5), 'n must be at least 1'),
+        (dict(n='a'), 'n must be at least 1'),
+        (dict(seed=2**70), 'seed is .*64 bits'),
+        (dict(prompt=None), 'the text is missing'),
+        (dict(prompt=['a']), 'the text is a list'),
+    ],
+)
+def test_settings_of_writing_are_named(kw, what):
+    w = words()
+    with pytest.raises(InputError, match=what):
+        generate(language_model(AWDLSTMConfig(len(w), 8, 8, 1)), w, **(dict(n_words=2) | kw))
+    with pytest.raises(InputError, match='64 bits'):
+        set_seed(-(2**64))
+
+
+@pytest.mark.parametrize('stream', ['stdin', 'files'])
+def test_what_the_system_says_is_a_message(stream, monkeypatch, capfd):
+    "No traceback, whatever the shell has connected, and whatever a disk says."
+    if stream == 'stdin':
+        monkeypatch.setattr(sys, 'stdin', None)
+        says = 'there is no text to judge'
+    else:
+        monkeypatch.setattr('nlpdeep.doctor.doctor', lambda network: open('/no/such/file'))
+        says = 'nlpdeep: No such file or directory: /no/such/file'
+    with pytest.raises(SystemExit) as e:
+        app(['classify'] if stream == 'stdin' else ['doctor', '--no-network'], standalone_mode=True)
+    assert e.value.code == 2 and says in capfd.readouterr().err
+
+
+def test_the_package_is_a_command():
+    done = subprocess.run(
+        [sys.executable, '-m', 'nlpdeep', '--version'],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=str(Path(__file__).parent.parent)),
+    )
+    assert done.stdout == f'nlpdeep {version()}\n'
 
 
 def test_special_tokens_of_bpe(tmp_path):
