@@ -30,7 +30,7 @@ from .core import InputError, device, is_missing, own_randomness, read_whole, se
 from .corpora import split_parts
 from .generation import generate
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, unigram_perplexity
-from .model_folder import _load_folder, halve_file, read_settings, save_folder
+from .model_folder import _load_folder, halve_file, read_settings, save_folder, user_path
 from .numericalization import remap_rows
 from .pretraining import Pretrained, SampledSoftmaxLoss, load_matched, pretrained
 from .processor import UNK_ID, TextProcessor, tokenize
@@ -424,7 +424,30 @@ class ProbeModel:
         else:
             place = path / 'lm' if (path / 'lm').is_dir() else asked['base']
             reader = open_reader(place, **{k: asked[k] for k in ('question', 'layers', 'max_len', 'long')})
-        return cls(reader, asked, *(head[k].numpy() for k in _HEAD), cfg['several'])
+        mean, scale, coef, bias = (head[k].numpy() for k in _HEAD)
+        n = len(cfg['classes'])
+        if (scale.shape, bias.shape, coef.shape) != (mean.shape, (n,), (mean.size, n)):
+            raise InputError(f'the weights in {path} do not fit each other, or its classes: train anew')
+        return cls(reader, asked, mean, scale, coef, bias, bool(cfg.get('form', cfg['several'])))
+
+
+def _check_kept(path, cfg, weights):
+    "An InputError where what a model folder keeps of a classifier cannot be, before any memory is taken."
+    classes, t = cfg.get('classes'), cfg.get('temperature', 1.0)
+    plain = isinstance(classes, list) and all(isinstance(o, (str, int, float)) for o in classes)
+    sizes = [s for _, s in cfg.get('asked', {}).get('sizes') or ()] or [cfg.get('settings', {})]
+    most = max([0, *(n for w in weights.values() for n in w.shape)])
+    given = [s.get(k, 0) for s in sizes for k in ('emb_sz', 'n_hid', 'n_layers', 'n_lin')]
+    odd = dict(
+        classes=not plain or len({*classes}) < max(2, len(classes)),
+        temperature=not isinstance(t, (int, float)) or not 0 < t < np.inf,
+        unknown=cfg.get('unknown', 'refuse') not in _UNKNOWN,
+        form=cfg.get('form') not in (None, 'lists', 'array'),
+        sizes=any(not isinstance(n, int) or n > most for n in given),
+    )
+    if any(odd.values()):
+        names = ', '.join(k for k, bad in odd.items() if bad)
+        raise InputError(f'{path}/config.json is odd or not whole ({names}): copy it again, or train anew')
 
 
 def _fill_lm(d, lm, half):
@@ -1130,14 +1153,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             form=self.several_,
             info=self.info,
         )
-        return self._model.save(Path(path).expanduser(), config, extra, half)
+        return self._model.save(user_path(path), config, extra, half)
 
     @classmethod
     def load(cls, path: str | Path, say: Callable | None = None) -> TextClassifier:
         """The classifier in a model folder, ready to predict on this machine; an InputError where the folder
         is not whole, or does not fit here.
         """
-        path = Path(path).expanduser()
+        path = user_path(path)
         return read_whole(path, lambda: cls._load(path, say))
 
     @classmethod
@@ -1150,7 +1173,15 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 f'{path} holds a language model, not a classifier: `load_lm` reads it, and '
                 f'`base={str(path)!r}` begins with it'
             )
-        model = kinds[0].load(path, weights, words, cfg)
+        try:
+            _check_kept(path, cfg, weights)
+            model = kinds[0].load(path, weights, words, cfg)
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError) as e:
+            raise InputError(
+                f'{path} is odd or not whole ({type(e).__name__}: {e!s:.100}): copy it again, or train anew'
+            ) from e
         settings_ = getattr(model, 'cfg', None)
         asked = dict(getattr(model, 'asked', {}), how='ask') if kinds[0] is ProbeModel else {}
         normalize, unknown = cfg.get('normalize', False), cfg.get('unknown', 'refuse')

@@ -6,6 +6,7 @@ runs that go on, foreign code and secrets, checks that can be walked around, tim
 import contextlib
 import copy
 import errno
+import gzip
 import hashlib
 import http.server
 import json
@@ -13,6 +14,7 @@ import lzma
 import multiprocessing
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -45,7 +47,8 @@ from nlpdeep.generation import generate
 from nlpdeep.gpt2 import GPT2, GPT2Config, KVCache
 from nlpdeep.language_model import LossCurve, ProgressLog, perplexity, run_one_cycle
 from nlpdeep.lm_dataloader import Documents, LMDataLoader, TokenArray
-from nlpdeep.model_folder import load_folder, save_folder
+from nlpdeep.model_folder import can_write, config_checksum, load_folder, save_folder
+from nlpdeep.pretraining import PerplexityCurve
 from nlpdeep.processor import PAD_ID, TextProcessor, detokenize
 from nlpdeep.rules import replace_all_caps
 from nlpdeep.sampling import sample_next
@@ -410,6 +413,29 @@ def test_history_is_that_of_the_whole_run(tmp_path):
     assert LossCurve([1.0], None, None).state_dict() == dict(losses=[], epochs=[])
 
 
+def test_the_curve_of_perplexities_has_no_holes(tmp_path):
+    "Broken off right behind a checkpoint, whose step has been measured already."
+
+    class StopBehind(Callback):
+        order = 101
+
+        def after_batch(self):
+            if self.training and (self.epoch, self.iter) == (1, 2):
+                raise KeyboardInterrupt
+
+    def curve(path, *more):
+        look = PerplexityCurve([np.arange(2, 20)], 3)
+        set_seed(1)
+        learn = lm_learner(loaders(), lm(), prec='fp32', cbs=[look, checkpoint.Checkpoint(path, 3), *more])
+        with contextlib.suppress(KeyboardInterrupt), learn.no_bar(), learn.no_logging():
+            learn.fit(2, 0.01)
+        return [(o['step'], o['perplexity']) for o in look.points]
+
+    whole = curve(tmp_path / 'a')
+    assert len(curve(tmp_path / 'b', StopBehind())) < len(whole)
+    assert curve(tmp_path / 'b') == whole
+
+
 @pytest.mark.parametrize(
     'other, what',
     [
@@ -708,6 +734,69 @@ def test_odd_tokenizers_are_refused(folder, text):
     for kind, lang in (('pieces', 'en'), ('other', 'en'), ('words', 'en.stop_words'), ('words', '../x')):
         with pytest.raises(InputError):
             folder(tokenizer=json.dumps(dict(lang=lang, kind=kind, hash='')))
+
+
+@pytest.fixture(scope='module')
+def asked(tmp_path_factory):
+    place = tmp_path_factory.mktemp('asked') / 'm'
+    TextClassifier().fit(
+        [f'a {"good bad".split()[k % 2]} film {k}' for k in range(32)], ['p', 'n'] * 16
+    ).save(place)
+    return place
+
+
+@pytest.mark.parametrize(
+    'edit, tensors',
+    [
+        (lambda c: c.update(classes=[]), None),
+        (lambda c: c.update(classes=['a', 'b', 'c']), None),
+        (lambda c: c.update(classes=['a', 'a']), None),
+        (lambda c: c.update(classes=[['a'], ['b']]), None),
+        (lambda c: c.update(temperature='hot'), None),
+        (lambda c: c.update(temperature=0), None),
+        (lambda c: c.update(form='odd'), None),
+        (lambda c: c.update(unknown='x'), None),
+        (lambda c: c.update(asked={}), None),
+        (lambda c: c.update(asked=3), None),
+        (lambda c: c['asked'].update(sizes=[['forwards', dict(emb_sz=8, n_hid=10**9, n_layers=2)]]), None),
+        (None, lambda w: w.pop('head.coef')),
+        (None, lambda w: w.update({'head.coef': w['head.coef'][:5].contiguous()})),
+        (None, lambda w: w.update({'head.intercept': torch.ones(3)})),
+    ],
+)
+def test_odd_classifiers_are_refused_before_they_answer(asked, tmp_path, edit, tensors):
+    from safetensors.torch import load_file, save_file
+
+    d = tmp_path / 'm'
+    shutil.copytree(asked, d)
+    if tensors:
+        w = load_file(d / 'model.safetensors')
+        tensors(w)
+        save_file(w, d / 'model.safetensors')
+    cfg = json.loads((d / 'config.json').read_text())
+    cfg['sha256'] = {k: hashlib.sha256((d / k).read_bytes()).hexdigest() for k in cfg['sha256']}
+    (edit or (lambda c: None))(cfg)
+    (d / 'config.json').write_text(json.dumps(cfg | dict(checksum=config_checksum(cfg))))
+    with pytest.raises(InputError, match='odd or not whole|do not fit'):
+        TextClassifier.load(d)
+
+
+@pytest.mark.parametrize('path', [None, 3, b'm', 'a\0b'])
+def test_what_is_no_path_is_refused(path):
+    for f in (TextClassifier.load, load_folder, can_write):
+        with pytest.raises(InputError, match='path of a folder is expected'):
+            f(path)
+
+
+def test_a_tar_with_a_size_below_nothing_is_damaged(tmp_path):
+    f, i = tmp_path / 'a.tar.gz', tarfile.TarInfo('a')
+    head = bytearray(i.tobuf(tarfile.GNU_FORMAT))
+    head[124:136] = b'\xff' * 12
+    head[148:156] = b'%06o\0 ' % (sum(head[:148]) + 8 * 32 + sum(head[156:512]))
+    with gzip.open(f, 'wb') as z:
+        z.write(bytes(head) + bytes(2048))
+    with pytest.raises(InputError, match='damaged'):
+        list(fetch.members(f))
 
 
 def test_scores_that_are_not_finite_are_refused(tok):
