@@ -114,8 +114,7 @@ def class_weights(setting: Any, y: np.ndarray, classes: list) -> np.ndarray | No
     there = n > 0
     if isinstance(setting, dict):
         odd = [o for o in setting if o not in classes]
-        fine = all(isinstance(w, numbers.Real) and 0 < w < np.inf for w in setting.values())
-        if odd or not fine:
+        if odd or not all(isinstance(w, numbers.Real) and 0 < w < np.inf for w in setting.values()):
             raise InputError(
                 f'class_weight takes a weight above 0 for each of {name_rows(list(map(repr, classes)))}'
             )
