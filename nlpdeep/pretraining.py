@@ -22,7 +22,7 @@ from torch import nn
 
 from .awd_lstm import language_model, load_weights, named_weights
 from .checkpoint import Checkpoint
-from .core import InputError, device, device_report, set_seed, text_hash, write_json
+from .core import InputError, device, device_report, set_seed, text_hash
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, lm_loaders, perplexity
 from .lm_dataloader import TokenArray
 from .losses import LazyLogits, linear_cross_entropy
