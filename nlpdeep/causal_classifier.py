@@ -654,7 +654,7 @@ class CausalClassifier:
         """Learn from lists, or from a DataFrame (text, label and, if you like, part). `valid`: (texts,
         labels), else drawn. `unsup`: texts alone, for the language model.
         """
-        with own_randomness(self.cfg.seed):
+        with own_randomness(self.cfg.seed), torch.inference_mode(False), torch.enable_grad():
             df = as_frame(texts, labels, valid, unsup, seed=self.cfg.seed)
             return self.learn(df, check_labels(df))
 

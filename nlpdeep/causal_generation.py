@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from .causal_models import causal_logits, context_length, lm_head, new_cache, start_token, token_ids
-from .core import InputError, reading_copy
+from .core import InputError, check_seed, reading_copy
 from .sampling import check_finite, check_sampling, penalize_repetition, sample_next, seen_tokens
 
 # %% auto #0
@@ -158,7 +158,7 @@ def generate_causal(
     model = reading_copy(model)
     dev = lm_head(model).weight.device
     ids, mask, end = ids.to(dev), mask.to(dev), tokenizer.eos_token_id if stop else None
-    g = None if seed is None else torch.Generator(dev).manual_seed(seed)
+    g = None if seed is None else torch.Generator(dev).manual_seed(check_seed(seed))
 
     def choose(s):
         return sample_next(s, temperature, top_k, top_p, min_p, g)

@@ -5,6 +5,7 @@
 # %% ../nbs/14a_commands.ipynb #f89615f9
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import json
@@ -14,6 +15,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -61,6 +63,12 @@ class Group(TyperGroup):
             return super().invoke(ctx)
         except InputError as e:
             typer.echo(f'nlpdeep: {printable(str(e), keep=chr(10))}', err=True)
+            raise typer.Exit(2)
+        except OSError as e:
+            if e.errno == errno.EPIPE:
+                raise  # whoever reads has read enough
+            where = f': {printable(str(e.filename))}' if e.filename else ''
+            typer.echo(f'nlpdeep: {e.strerror or e}{where}', err=True)
             raise typer.Exit(2)
         except KeyboardInterrupt:
             more = _STOPPED.get(ctx.invoked_subcommand)
@@ -532,42 +540,39 @@ def pretrain_command(
     )
 
 # %% ../nbs/14a_commands.ipynb #4e7f1a01
-def _table_chunks(path: str | Path, rows: int) -> Iterator:
-    """The rows of a table, compressed or not, as frames, so many at a time. Only .json and Excel, which holds
-    no more than a million rows, are read whole.
+def _table_chunks(path: str | Path, rows: int, text: str) -> Iterator:
+    """The rows of a table, compressed or not, as frames, so many at a time, each as `texts.own_texts` would
+    read it. Only .json and Excel, which holds no more than a million rows, are read whole. `text`: a column.
     """
-    import pandas as pd
-
-    from nlpdeep.texts import TABLES, read_cells, table_kind
+    from nlpdeep.texts import TABLES, csv_chunks, read_cells, table_kind
 
     path = Path(path)
     if not path.is_file():
         raise InputError(f'there is no file {path}')
     kind, packed = table_kind(path)
-    try:
-        if kind == 'jsonl':
-            chunks = pd.read_json(
-                path, lines=True, chunksize=rows, dtype=False, convert_dates=False, encoding='utf-8-sig'
-            )
-        elif kind in ('csv', 'tsv'):
-            sep = ',' if kind == 'csv' else '\t'
-            how = dict(dtype=str, keep_default_na=False, encoding='utf-8-sig', index_col=False)
-            chunks = pd.read_csv(path, sep=sep, chunksize=rows, **how)
-        elif kind == 'parquet' and not packed:
-            yield from _parquet_chunks(path, rows)
-            return
-        elif kind in ('json', 'excel'):
-            df = read_cells(path)
-            yield from (df[k : k + rows].reset_index(drop=True) for k in range(0, len(df), rows))
-            return
-        else:
-            raise InputError(f'{path.name}: a table is judged: {TABLES}; text also compressed (.gz)')
-        with chunks:
-            yield from chunks
-    except InputError:
-        raise
-    except (ValueError, OSError, EOFError) as e:  # of pandas, of a decoder, of an archive
-        raise InputError(f'{path.name} cannot be read as a table ({e})') from e
+    if kind in ('csv', 'tsv'):
+        yield from csv_chunks(path, rows, [text])
+    elif kind == 'jsonl':
+        yield from _json_frames(path, rows)
+    elif kind == 'parquet' and not packed:
+        yield from _parquet_chunks(path, rows)
+    elif kind in ('json', 'excel'):
+        df = read_cells(path)
+        yield from (df[k : k + rows].reset_index(drop=True) for k in range(0, len(df), rows))
+    else:
+        raise InputError(f'{path.name}: a table is judged: {TABLES}; text also compressed (.gz)')
+
+
+def _json_frames(path: Path, rows: int) -> Iterator:
+    "A .jsonl as frames with the same columns, so many rows at a time, every value as it is."
+    import pandas as pd
+
+    from nlpdeep.texts import json_rows
+
+    columns = list(dict.fromkeys(k for o in json_rows(path) for k in o))
+    found = json_rows(path)
+    while some := list(islice(found, rows)):
+        yield pd.DataFrame(some, columns=columns, dtype=object)
 
 
 def _library(name: str, file: str) -> Any:
@@ -580,9 +585,12 @@ def _library(name: str, file: str) -> Any:
 
 def _parquet_chunks(path: Path, rows: int) -> Iterator:
     pq = _library('pyarrow.parquet', path.name)
-    with pq.ParquetFile(path) as f:
-        for batch in f.iter_batches(batch_size=rows):
-            yield batch.to_pandas()
+    try:
+        with pq.ParquetFile(path) as f:
+            for batch in f.iter_batches(batch_size=rows):
+                yield batch.to_pandas(integer_object_nulls=True, ignore_metadata=True)
+    except (ValueError, OSError) as e:
+        raise InputError(f'{path.name} cannot be read as a table of Parquet ({e!s:.200})') from e
 
 
 _SHEET_ROWS, _CELL_CHARS = 2**20, 32_767  # what a sheet and a cell of Excel hold
@@ -596,7 +604,7 @@ class TableWriter:
     def __init__(self, file: str | Path, name: str | Path):
         from nlpdeep.texts import open_text, table_kind
 
-        self.name, self.file, self.n = Path(name).name, file, 0
+        self.name, self.file, self.n, self.columns = Path(name).name, file, 0, None
         self.kind, packed = table_kind(name)
         fine = ('csv', 'tsv', 'jsonl') if packed else ('csv', 'tsv', 'jsonl', 'parquet', 'excel')
         if self.kind not in fine or self.name.lower().endswith('.xls'):
@@ -625,8 +633,18 @@ class TableWriter:
             self.to.close()
 
     def write(self, df: Any) -> None:
+        if self.columns is None:
+            self.columns = list(df.columns)
+        elif self.kind != 'jsonl' and list(df.columns) != self.columns:
+            new = [o for o in df.columns if o not in self.columns]
+            if new:
+                raise InputError(
+                    f'{self.name}: {new[0]!r} is a column only from row {self.n + 1} on, or later: write '
+                    f'a .jsonl'
+                )
+            df = df.reindex(columns=self.columns)
         if self.kind == 'jsonl':
-            df.to_json(self.to, orient='records', lines=True, force_ascii=False)
+            df.to_json(self.to, orient='records', lines=True, force_ascii=False, date_format='iso')
         elif self.kind in ('csv', 'tsv'):
             sep = ',' if self.kind == 'csv' else '\t'
             df.to_csv(self.to, sep=sep, index=False, header=self.n == 0, lineterminator='\n')
@@ -681,7 +699,8 @@ class TableWriter:
 def classify_table(
     clf: Any,  # a `TextClassifier`
     path: str | Path,  # a table (see `texts.TABLES`), also compressed
-    # a table: the same rows with columns `label` (`said`, where there is one) and `probability`
+    # a table: the same rows with columns `label` (`said`, where there is one) and `probability`; both get
+    # a number where the table has such a column
     out: str | Path,
     text: str = 'text',  # the column of the texts
     on_bad: str = 'skip',  # a row without a text, or of unknown words only: `skip`, `guess` or `refuse` it
@@ -699,9 +718,9 @@ def classify_table(
 
     if on_bad not in ('skip', 'guess', 'refuse'):
         raise InputError(f'--on-bad takes skip, guess or refuse, not {on_bad!r}')
-    n, bad = 0, []
+    n, bad, names = 0, [], []
     with atomic(out) as part, TableWriter(part, out) as table:
-        for df in _table_chunks(path, rows):
+        for df in _table_chunks(path, rows, text):
             if text not in df.columns:
                 raise InputError(f'{path} has no column {text!r}; it has {", ".join(map(str, df.columns))}')
             probs = clf.predict_proba(list(df[text]), 'guess' if on_bad == 'guess' else 'skip')
@@ -710,16 +729,28 @@ def classify_table(
             if bad and on_bad == 'refuse':
                 raise InputError(f'{path}: nothing to judge by in row {name_rows(bad)} (1 is the first)')
             said = _said(clf, probs, separator)
-            name = 'said' if 'label' in df.columns else 'label'
-            df[name] = [None if s else o for o, s in zip(said, skipped)]
+            sure = {'probability': np.where(skipped, np.nan, probs.max(1))}
             if getattr(clf, 'several_', None):
-                for c, p in zip(clf.classes, probs.T):
-                    df[f'probability {c}'] = p.astype(float).round(6)
-            else:
-                df['probability'] = np.where(skipped, np.nan, probs.max(1).astype(float).round(6))
+                sure = {f'probability {c}': p for c, p in zip(clf.classes, probs.T)}
+            late = [o for o in names if o in df.columns]
+            if late:
+                raise InputError(f'{path}: {late[0]!r} is a column only from row {n + 1} or later on')
+            names = names or [
+                _new_name(df.columns, 'label', 'said'),
+                *(_new_name(df.columns, o) for o in sure),
+            ]
+            df[names[0]] = [None if s else o for o, s in zip(said, skipped)]
+            for k, p in zip(names[1:], sure.values()):
+                df[k] = p.astype(float).round(6)
             table.write(df)
             n += len(df)
     return dict(judged=n - len(bad), skipped=len(bad), rows=bad[:5])
+
+
+def _new_name(columns: Any, *names: str) -> str:
+    "The first of `names` that no column has, or the last one with a number: a column of yours is never lost."
+    numbered = (f'{names[-1]} {k}' for k in range(2, len(columns) + 3))
+    return next(o for o in (*names, *numbered) if o not in columns)
 
 
 def _said(clf: Any, probs: Any, separator: str = ';') -> list:
@@ -804,7 +835,7 @@ def classify(
         )
         return
     if not texts:
-        texts = [] if sys.stdin.isatty() else _lines_of(sys.stdin)
+        texts = [] if sys.stdin is None or sys.stdin.isatty() else _lines_of(sys.stdin)
     if not texts:
         raise InputError(
             'there is no text to judge: give texts as arguments, or one a line on standard input'

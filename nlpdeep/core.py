@@ -20,6 +20,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,8 +28,8 @@ from typing import Any
 
 # %% auto #0
 __all__ = ['SIZES', 'InputError', 'is_missing', 'check_characters', 'check_text', 'settings', 'version', 'home', 'cuda', 'size',
-           'pick', 'set_seed', 'own_randomness', 'device', 'precision', 'reading_copy', 'device_report', 'versions',
-           'threads', 'torch_threads', 'recover', 'check_destination', 'atomic', 'write_json', 'read_whole',
+           'pick', 'check_seed', 'set_seed', 'own_randomness', 'device', 'precision', 'reading_copy', 'device_report',
+           'versions', 'threads', 'torch_threads', 'recover', 'check_destination', 'atomic', 'write_json', 'read_whole',
            'file_hash', 'text_hash']
 
 # %% ../nbs/00a_core.ipynb #6e0de463
@@ -134,9 +135,16 @@ def pick(*, tiny: Any, small: Any, full: Any) -> Any:
     return dict(tiny=tiny, small=small, full=full)[size()]
 
 # %% ../nbs/00a_core.ipynb #c167afe6
+def check_seed(seed: Any) -> int:
+    "`seed`, where every generator takes it: a whole number of 64 bits; else an InputError."
+    if not isinstance(seed, numbers.Integral) or not -(2**63) <= seed < 2**64:
+        raise InputError(f'seed is {seed!r:.60}; it must be a whole number that fits into 64 bits')
+    return int(seed)
+
+
 def set_seed(seed: int | None = None) -> int:
     "Seed Python, NumPy and PyTorch (every device); with `None`, the seed of settings.ini. Returns the seed."
-    seed = int(settings()['course']['seed']) if seed is None else seed
+    seed = check_seed(int(settings()['course']['seed']) if seed is None else seed)
     import numpy as np
     import torch
 
@@ -146,23 +154,36 @@ def set_seed(seed: int | None = None) -> int:
     return seed
 
 # %% ../nbs/00a_core.ipynb #fe7065b0
+_drawing = threading.RLock()  # the generators belong to the process, and so to one block at a time
+
+
+def _new_lock():
+    global _drawing
+    _drawing = threading.RLock()
+
+
+if hasattr(os, 'register_at_fork'):  # the thread that held it is not in the child
+    os.register_at_fork(after_in_child=_new_lock)
+
+
 @contextlib.contextmanager
 def own_randomness(seed: int | None = None) -> Iterator[None]:
     """In this block the generators of Python, NumPy and PyTorch (every device) begin at `seed` (None: where
-    they stand); after it they go on as if nothing had been.
+    they stand); after it they go on as if nothing had been. Another thread's block waits until this one ends.
     """
     import numpy as np
     import torch
 
-    python, numpy_ = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            if seed is not None:
-                set_seed(seed)
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy_)
+    with _drawing:
+        python, numpy_ = random.getstate(), np.random.get_state()
+        try:
+            with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+                if seed is not None:
+                    set_seed(seed)
+                yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy_)
 
 # %% ../nbs/00a_core.ipynb #9fe979aa
 def device() -> str:

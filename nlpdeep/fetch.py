@@ -226,6 +226,8 @@ def members(
                 if heads > max(limit, 2**20):
                     raise InputError(f'{short_path(archive)} unpacks to more than {limit:,} bytes: {refuse}')
                 continue
+            if size < 0:
+                raise EOFError(f'{name!r} has {size} bytes')
             if _climbs(name):
                 raise InputError(
                     f'{short_path(archive)} holds {name!r}, which climbs out of its folder: {refuse}'

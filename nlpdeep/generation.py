@@ -5,9 +5,11 @@
 # %% ../nbs/09d_generation.ipynb #3c0cc6e0
 from __future__ import annotations
 
+import numbers
+
 import torch
 
-from .core import InputError, reading_copy, settings
+from .core import InputError, check_seed, check_text, reading_copy, settings
 from .numericalization import FAKE
 from .processor import BOS_ID, TextProcessor
 from .rules import SPECIAL_TOKENS
@@ -35,11 +37,16 @@ def generate(
     """Texts that begin with `prompt` (that end with it, if the model reads backwards). No unknown word is
     ever written.
     """
-    if n < 1 or n_words < 0:
-        raise InputError(f'n must be at least 1 and n_words at least 0; they are {n} and {n_words}')
+    whole = all(isinstance(o, numbers.Integral) for o in (n, n_words))
+    if not whole or n < 1 or n_words < 0:
+        raise InputError(
+            f'n must be at least 1 and n_words at least 0; they are {n!r:.60} and {n_words!r:.60}'
+        )
     check_sampling(temperature, top_k, top_p, min_p, repetition)
+    prompt = check_text(prompt)
+    seed = settings().getint('course', 'seed') if seed is None else check_seed(seed)
     dev, empty = next(model.parameters()).device, not prompt.strip()
-    g = torch.Generator(dev).manual_seed(settings().getint('course', 'seed') if seed is None else seed)
+    g = torch.Generator(dev).manual_seed(seed)
     start = ['xxbos'] if empty else words.tokenize([prompt])[0]
     if words.backwards:
         start = ['xxbos'] + start[:0:-1]

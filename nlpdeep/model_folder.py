@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -27,8 +28,8 @@ from .numericalization import Vocab
 from .processor import TextProcessor
 
 # %% auto #0
-__all__ = ['FORMAT', 'config_checksum', 'model_files', 'can_write', 'halve_file', 'save_folder', 'read_config', 'check_config',
-           'check_files', 'read_object', 'read_settings', 'read_weights', 'load_folder']
+__all__ = ['FORMAT', 'config_checksum', 'model_files', 'user_path', 'can_write', 'halve_file', 'save_folder', 'read_config',
+           'check_config', 'check_files', 'read_object', 'read_settings', 'read_weights', 'load_folder']
 
 # %% ../nbs/09f_model_folder.ipynb #7b200c3d
 # Of the model folder; raised when an older nlpdeep could not read it, or would misread it.
@@ -43,10 +44,12 @@ def config_checksum(cfg: dict) -> str:
     return text_hash(json.dumps(cfg, sort_keys=True, ensure_ascii=False))
 
 
+_OWN = ('config.json', 'model.safetensors', 'vocab.json', 'tokenizer.json', 'pieces.model')
+
+
 def model_files(path: str | Path) -> set[str]:
     "The files of the model that lies in the folder `path` now. Whatever else is there is the user's own."
-    names = {'config.json', 'model.safetensors', 'vocab.json', 'tokenizer.json', 'pieces.model'}
-    names.add('report.html')  # of `nlpdeep ulmfit`
+    names = {*_OWN, 'report.html'}  # the last one of `nlpdeep ulmfit`
     try:
         cfg = json.loads((Path(path) / 'config.json').read_text(encoding='utf-8'))
     except (OSError, ValueError):
@@ -56,9 +59,16 @@ def model_files(path: str | Path) -> set[str]:
     return names
 
 
+def user_path(path: str | Path) -> Path:
+    "`path` with `~` as the home folder; an InputError where it is no path."
+    if not isinstance(path, (str, os.PathLike)) or '\0' in os.fspath(path):
+        raise InputError(f'the path of a folder is expected, not {path!r:.60}')
+    return Path(path).expanduser()
+
+
 def can_write(path: str | Path) -> None:
     "An InputError unless a model folder can be put at `path`: asked before any work is done."
-    path = Path(path).expanduser()
+    path = user_path(path)
     try:
         file = path.exists() and not path.is_dir()
     except OSError as e:
@@ -117,7 +127,10 @@ def save_folder(
     """
     from safetensors.torch import save_file
 
-    path = Path(path).expanduser()
+    path = user_path(path)
+    for name, text in (extra or {}).items():
+        if not isinstance(text, str) or name in (*_OWN, 'lm') or Path(name).name != name:
+            raise InputError(f'extra takes the names of more files, and their text; {name!r} cannot be one')
     can_write(path)
     with atomic(path, folder=True, ours=model_files(path).__contains__) as d:
         kept, same = _stored(weights, half)
@@ -272,7 +285,7 @@ def load_folder(path: str | Path) -> tuple[dict, TextProcessor | None, dict]:
     checksum compared, all of one version; an InputError where anything is missing, cut, edited or newer than
     this nlpdeep.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     return read_whole(path, lambda: _load_folder(path))
 
 

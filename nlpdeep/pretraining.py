@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import pickle
 import time
 from collections.abc import Collection
@@ -23,7 +22,7 @@ from torch import nn
 
 from .awd_lstm import language_model, load_weights, named_weights
 from .checkpoint import Checkpoint
-from .core import InputError, device, device_report, set_seed, text_hash, write_json
+from .core import InputError, device, device_report, set_seed, text_hash
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, lm_loaders, perplexity
 from .lm_dataloader import TokenArray
 from .losses import LazyLogits, linear_cross_entropy
@@ -108,20 +107,23 @@ class SampledSoftmaxLoss(LinearCrossEntropyLoss):
 
 # %% ../nbs/09g_pretraining.ipynb #9d7a9f24
 class PerplexityCurve(Callback):
-    """Every `every` steps: the perplexity on `valid`, with tokens read and minutes gone, in `points`. They
-    are kept in `file`, so that a run that goes on after a break has all of them.
+    """Every `every` steps: the perplexity on `valid`, with tokens read and minutes gone, in `points`. A
+    `Checkpoint` keeps them, so that a run that goes on after a break has all of them.
     """
 
-    order, run_valid = 110, False  # after `Checkpoint`
+    order, run_valid = 95, False  # before `Checkpoint`, which writes what is known by then
 
-    def __init__(self, valid: Any, every: int, file: str | Path | None = None):
-        self.valid, self.every, self.file, self.points = valid, every, file and Path(file), []
+    def __init__(self, valid: Any, every: int):
+        self.valid, self.every, self.points = valid, every, []
 
     def before_fit(self) -> None:
-        cp = getattr(self.learn, 'checkpoint', None)
-        at = cp.resumed[0] * len(self.dls.train) + cp.resumed[1] if cp and cp.resumed else 0
-        old = json.loads(self.file.read_text()) if at and self.file and self.file.exists() else []
-        self.points = [o for o in old if o['step'] <= at]
+        self.load_state_dict(dict(points=[]))
+
+    def state_dict(self) -> dict:
+        return dict(points=self.points)
+
+    def load_state_dict(self, state: dict) -> None:
+        self.points = list(state['points'])
         self.begin = time.monotonic() - 60 * (self.points[-1]['minutes'] if self.points else 0)
 
     def after_batch(self) -> None:
@@ -136,8 +138,6 @@ class PerplexityCurve(Callback):
                 minutes=(time.monotonic() - self.begin) / 60,
             )
         )
-        if self.file:
-            write_json(self.file, self.points)
 
 
 def _hash(weights: dict) -> str:
@@ -168,7 +168,7 @@ def pretrain(
     train = lm_loaders(docs, valid, cfg)[0]
     load_weights(model, begin) if begin else lsuv_init(model, next(iter(train))[0].to(device()))
     counts = sum(np.bincount(np.asarray(o), minlength=vocab_sz) for o in _pieces(docs))
-    look = PerplexityCurve(valid, every, Path(path).with_suffix('.curve.json') if path else None)
+    look = PerplexityCurve(valid, every)
     cbs = (
         [
             Checkpoint(

@@ -5,6 +5,9 @@
 # %% ../nbs/09c_sampling.ipynb #3ac24739
 from __future__ import annotations
 
+import math
+import numbers
+
 import torch
 import torch.nn.functional as F
 
@@ -17,7 +20,13 @@ __all__ = ['check_sampling', 'check_finite', 'seen_tokens', 'penalize_repetition
 def check_sampling(
     temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, repetition: float = 1.0
 ) -> None:
-    "An `InputError` that names the setting which is out of range."
+    "An `InputError` that names the setting which is out of range, or no number."
+    given = dict(temperature=temperature, top_p=top_p, min_p=min_p, repetition=repetition)
+    for k, v in given.items():
+        if not isinstance(v, numbers.Real) or not math.isfinite(v):
+            raise InputError(f'{k} must be a finite number, it is {v!r:.60}')
+    if not isinstance(top_k, numbers.Integral):
+        raise InputError(f'top_k must be a whole number, it is {top_k!r:.60}')
     if temperature < 0:
         raise InputError(f'temperature is {temperature}; it must be 0 (greedy) or more')
     if top_k < 0:

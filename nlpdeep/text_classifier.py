@@ -29,7 +29,7 @@ from .core import InputError, device, is_missing, own_randomness, read_whole, se
 from .corpora import split_parts
 from .generation import generate
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, unigram_perplexity
-from .model_folder import _load_folder, halve_file, read_settings, save_folder
+from .model_folder import _load_folder, halve_file, read_settings, save_folder, user_path
 from .numericalization import remap_rows
 from .pretraining import Pretrained, SampledSoftmaxLoss, load_matched, pretrained
 from .processor import UNK_ID, TextProcessor, tokenize
@@ -95,7 +95,7 @@ def class_weights(setting: Any, y: np.ndarray, classes: list) -> np.ndarray | No
     there = n > 0
     if isinstance(setting, dict):
         odd = [o for o in setting if o not in classes]
-        if odd or any(not w > 0 for w in setting.values()):
+        if odd or not all(isinstance(w, numbers.Real) and 0 < w < np.inf for w in setting.values()):
             raise InputError(
                 f'class_weight takes a weight above 0 for each of {name_rows(list(map(repr, classes)))}'
             )
@@ -404,7 +404,30 @@ class ProbeModel:
         else:
             place = path / 'lm' if (path / 'lm').is_dir() else asked['base']
             reader = open_reader(place, **{k: asked[k] for k in ('question', 'layers', 'max_len', 'long')})
-        return cls(reader, asked, *(head[k].numpy() for k in _HEAD), cfg['several'])
+        mean, scale, coef, bias = (head[k].numpy() for k in _HEAD)
+        n = len(cfg['classes'])
+        if (scale.shape, bias.shape, coef.shape) != (mean.shape, (n,), (mean.size, n)):
+            raise InputError(f'the weights in {path} do not fit each other, or its classes: train anew')
+        return cls(reader, asked, mean, scale, coef, bias, bool(cfg.get('form', cfg['several'])))
+
+
+def _check_kept(path, cfg, weights):
+    "An InputError where what a model folder keeps of a classifier cannot be, before any memory is taken."
+    classes, t = cfg.get('classes'), cfg.get('temperature', 1.0)
+    plain = isinstance(classes, list) and all(isinstance(o, (str, int, float)) for o in classes)
+    sizes = [s for _, s in cfg.get('asked', {}).get('sizes') or ()] or [cfg.get('settings', {})]
+    most = max([0, *(n for w in weights.values() for n in w.shape)])
+    given = [s.get(k, 0) for s in sizes for k in ('emb_sz', 'n_hid', 'n_layers', 'n_lin')]
+    odd = dict(
+        classes=not plain or len({*classes}) < max(2, len(classes)),
+        temperature=not isinstance(t, (int, float)) or not 0 < t < np.inf,
+        unknown=cfg.get('unknown', 'refuse') not in _UNKNOWN,
+        form=cfg.get('form') not in (None, 'lists', 'array'),
+        sizes=any(not isinstance(n, int) or n > most for n in given),
+    )
+    if any(odd.values()):
+        names = ', '.join(k for k, bad in odd.items() if bad)
+        raise InputError(f'{path}/config.json is odd or not whole ({names}): copy it again, or train anew')
 
 
 def _fill_lm(d, lm, half):
@@ -622,6 +645,7 @@ def _fit_causal(df, classes, base, settings_, weights, patience, log, stage, sev
     return CausalModel(c), dict(c.history), {}, (_raw_scores(probs, several), y)
 
 # %% ../nbs/10a_text_classifier.ipynb #c03003d4
+_UNKNOWN = 'refuse', 'guess', 'skip'
 _FITTED = 'this classifier has learned nothing yet: call fit, or TextClassifier.load'
 
 
@@ -748,6 +772,20 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             raise InputError(f'random_state takes a whole number, a RandomState or None, not {r!r:.60}')
         return int(r)
 
+    def _check(self) -> None:
+        "An InputError for a setting that cannot be right: asked before any work is done."
+        for k in ('max_len', 'patience'):
+            v = getattr(self, k)
+            if v is not None and (not isinstance(v, numbers.Integral) or isinstance(v, bool) or v < 1):
+                raise InputError(f'{k} must be None, or a whole number and at least 1, it is {v!r:.60}')
+        asks = [self.question] if isinstance(self.question, str) else self.question
+        if asks is not None and not (_is_list(asks) and all(isinstance(o, str) for o in asks)):
+            raise InputError(f'question takes a string, or a list of them, not {asks!r:.60}')
+        if self.say is not None and not callable(self.say):
+            raise InputError(f'say takes a function that gets a line, such as print, not {self.say!r:.60}')
+        if self.unknown not in _UNKNOWN:
+            raise InputError(f"unknown takes 'refuse', 'guess' or 'skip', not {self.unknown!r}")
+
     def _given(self, config) -> dict:
         "The settings of `config` that were given one by one."
         names = [f.name for f in dataclasses.fields(config)]
@@ -851,7 +889,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             c = CausalClassifierConfig() if self.cfg is None else self.cfg
             if not isinstance(c, CausalClassifierConfig):
                 raise InputError(
-                    f'{base!r:.60} is fine-tuned by a CausalClassifierConfig, not a ULMFiTConfig'
+                    f'{base!r:.60} is no AWD-LSTM (as en is, and a folder of `nlpdeep pretrain`): it is '
+                    f'fine-tuned by a CausalClassifierConfig, not a ULMFiTConfig'
                 )
             odd = sorted(set(self._given(ULMFiTConfig)) - set(self._given(c)))
             if odd:
@@ -883,12 +922,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         labels) or a DataFrame, else drawn. `unsup`: texts alone, which a language model reads. Several
         labels for a text come as lists, or as an array of 0 and 1 (texts, classes).
         """
+        self._check()
         log, state = self.log or ProgressLog(self.say), dict(seconds={})
 
         def stage(name):
             return _stage(name, log, state['seconds'])
 
-        with own_randomness():
+        with own_randomness(), torch.inference_mode(False), torch.enable_grad():
             state.update(self._fit(texts, labels, valid, unsup, log, stage))
         for k in [k for k in vars(self) if k in _RESULTS]:
             delattr(self, k)  # what an earlier fit has left
@@ -896,7 +936,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _fit(self, texts, labels, valid, unsup, log, stage) -> dict:
-        own_valid = valid is not None
+        own_valid, unsup = valid is not None, () if unsup is None else unsup
+        texts, labels = (list(o) if isinstance(o, Iterator) else o for o in (texts, labels))
         if labels is None and hasattr(texts, 'column_names') and hasattr(texts, 'to_pandas'):
             texts = texts.to_pandas()  # a Hugging Face dataset
         if labels is not None:
@@ -968,7 +1009,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         """The texts as strings, and which of them can be judged: all of them, unless rows are skipped or
         guessed.
         """
-        if unknown not in ('refuse', 'guess', 'skip'):
+        if unknown not in _UNKNOWN:
             raise InputError(f"unknown takes 'refuse', 'guess' or 'skip', not {unknown!r}")
         texts = text_column(texts)
         fine = np.ones(0, dtype=bool)
@@ -1011,18 +1052,18 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, texts: Iterable[str], unknown: str | None = None) -> np.ndarray | list:
         """The likeliest class of each text, in the labels' own type: an array (texts,). A text that was
-        skipped is None. Where texts have several labels: those of a probability of 0.5 or more, in the form
-        in which they were learned (an array of 0 and 1, or lists).
+        skipped is None (a row of NaN in an array of 0 and 1). Where texts have several labels: those of a
+        probability of 0.5 or more, in the form in which they were learned (an array of 0 and 1, or lists).
         """
         probs = self.predict_proba(texts, unknown)
-        if self.several_:
-            said = (probs >= 0.5).astype(int)
-            return (
-                said
-                if self.several_ == 'array'
-                else [[c for c, s in zip(self.classes, o) if s] for o in said]
-            )
         skipped = np.isnan(probs).any(1)
+        if self.several_:
+            if self.several_ == 'array':
+                return (
+                    np.where(skipped[:, None], np.nan, probs >= 0.5) if skipped.any() else (probs >= 0.5) * 1
+                )
+            said = [[c for c, p in zip(self.classes, o) if p >= 0.5] for o in probs]
+            return [None if s else o for o, s in zip(said, skipped)]
         said = self.classes_[np.nan_to_num(probs).argmax(1)]
         if skipped.any():
             said = said.astype(object)
@@ -1090,14 +1131,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             form=self.several_,
             info=self.info,
         )
-        return self._model.save(Path(path).expanduser(), config, extra, half)
+        return self._model.save(user_path(path), config, extra, half)
 
     @classmethod
     def load(cls, path: str | Path, say: Callable | None = None) -> TextClassifier:
         """The classifier in a model folder, ready to predict on this machine; an InputError where the folder
         is not whole, or does not fit here.
         """
-        path = Path(path).expanduser()
+        path = user_path(path)
         return read_whole(path, lambda: cls._load(path, say))
 
     @classmethod
@@ -1110,7 +1151,15 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 f'{path} holds a language model, not a classifier: `load_lm` reads it, and '
                 f'`base={str(path)!r}` begins with it'
             )
-        model = kinds[0].load(path, weights, words, cfg)
+        try:
+            _check_kept(path, cfg, weights)
+            model = kinds[0].load(path, weights, words, cfg)
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError) as e:
+            raise InputError(
+                f'{path} is odd or not whole ({type(e).__name__}: {e!s:.100}): copy it again, or train anew'
+            ) from e
         settings_ = getattr(model, 'cfg', None)
         asked = dict(getattr(model, 'asked', {}), how='ask') if kinds[0] is ProbeModel else {}
         normalize, unknown = cfg.get('normalize', False), cfg.get('unknown', 'refuse')
@@ -1254,9 +1303,17 @@ def indicators(labels: Any, classes: Collection | None = None) -> tuple[np.ndarr
         if classes is not None and len(classes) != y.shape[1]:
             raise InputError(f'{y.shape[1]} columns of labels, and the model knows {len(classes)} classes')
         return y.astype(int), classes or names, 'array'
-    rows = [{own_label(l) for l in ([o] if isinstance(o, (str, int, float)) else o)} - {None} for o in labels]
-    known = classes or sorted(set().union(*rows))
-    new = sorted(map(repr, set().union(*rows) - set(known)))
+    odd = [k for k, o in enumerate(labels) if not _is_list(o) and not isinstance(o, (str, int, float))]
+    if odd:
+        raise InputError(
+            f'row {name_rows(odd)} (counted from 0) has no list of labels; [] says that none fits'
+        )
+    rows = [{own_label(l) for l in (o if _is_list(o) else [o])} - {None} for o in labels]
+    found = set().union(*rows)
+    if len({isinstance(o, str) for o in found}) > 1:
+        raise InputError(f'classes are names or numbers, not both: {name_rows(sorted(map(repr, found)))}')
+    known = classes or sorted(found)
+    new = sorted(map(repr, found - set(known)))
     if new:
         raise InputError(
             f'the model knows the classes {name_rows(list(map(repr, known)))}, not {name_rows(new)}'
@@ -1302,12 +1359,11 @@ def word_spans(toks: Iterable[str]) -> list[tuple]:
 # %% ../nbs/10a_text_classifier.ipynb #e3f65511
 def ensemble(models: Sequence[TextClassifier], texts: Collection[str], unknown: str = 'refuse') -> np.ndarray:
     "The mean of the probabilities of several `TextClassifier`s of the same classes: (texts, classes)."
-    models = list(models)
+    models, texts = list(models), list(texts) if isinstance(texts, Iterator) else texts
     if not models:
         raise InputError('an ensemble needs at least one model')
     for m in models[1:]:
         if m.classes != models[0].classes:
-            raise InputError(
-                f'the models know other classes: {", ".join(models[0].classes)}; {", ".join(m.classes)}'
-            )
+            a, b = (name_rows(list(map(repr, o.classes))) for o in (models[0], m))
+            raise InputError(f'the models know other classes: {a}; {b}')
     return np.mean([m.predict_proba(texts, unknown) for m in models], 0)

@@ -9,26 +9,27 @@ import bz2
 import contextlib
 import csv
 import gzip
-import io
 import json
 import lzma
 import re
+import sys
 import unicodedata
 import warnings
 import zipfile
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from .core import InputError, is_missing
+from .core import InputError, check_characters, is_missing
 from .corpora import corpus_frame, split_parts
 from .fetch import short_path, tell
 
 # %% auto #0
-__all__ = ['TABLES', 'MAX_CHARS', 'subsample', 'decode_utf8', 'table_kind', 'open_text', 'read_cells', 'own_texts',
-           'own_documents', 'name_rows', 'text_column', 'check_texts', 'normalize_text', 'pair_up', 'own_label',
-           'as_frame', 'check_labels', 'calibration_error', 'evaluate_classes', 'left_out_effects']
+__all__ = ['TABLES', 'MAX_CHARS', 'subsample', 'decode_utf8', 'table_kind', 'open_text', 'json_rows', 'read_cells', 'csv_chunks',
+           'own_texts', 'own_documents', 'name_rows', 'text_column', 'check_texts', 'normalize_text', 'pair_up',
+           'own_label', 'as_frame', 'check_labels', 'calibration_error', 'evaluate_classes', 'left_out_effects']
 
 # %% ../nbs/01c_texts.ipynb #16c8440a
 def subsample(df: Any, limit: int | None = None, labels: int | None = None, seed: int = 42) -> Any:
@@ -42,6 +43,7 @@ def subsample(df: Any, limit: int | None = None, labels: int | None = None, seed
     def draw(d, n):
         return d.sample(min(len(d), n), random_state=seed).index
 
+    df = df.reset_index(drop=True)  # the user's own may name two rows alike
     if limit:
         df = df.loc[[i for _, d in df.groupby('part') for i in draw(d, limit)]].sort_index()
     if labels:
@@ -74,26 +76,34 @@ _OTHER_FILES = {
 }
 
 
-def decode_utf8(data: bytes, name: str | Path) -> str:
-    """`data` as text, without a byte order mark; where it is not UTF-8, the error says what it is, or names
-    the line. `name`: what to call it.
-    """
-    for head, what in _OTHER_FILES.items():
-        if data.startswith(head) and (b'\0' in data[:4096] or not data[:4096].isascii()):
+def _refuse_other(head, name):
+    "An InputError where the first bytes of a file tell that it is no text in UTF-8, and what it is."
+    for start, what in _OTHER_FILES.items():
+        if head.startswith(start) and (b'\0' in head or not head.isascii()):
             raise InputError(f'{name} is {what}')
-    if data[:4096].count(b'\0') * 10 > len(data[:4096]):
+    if head.count(b'\0') * 10 > len(head):
         raise InputError(
             f'{name} is no text in UTF-8, it is full of zero bytes: if it is text in UTF-16, convert it '
             f'with: iconv -f UTF-16LE -t UTF-8'
         )
+
+
+def _not_utf8(name, byte, line):
+    return InputError(
+        f'{name} is not UTF-8 (byte 0x{byte:02x} in line {line}): save it as UTF-8, '
+        f'for example with: iconv -f WINDOWS-1252 -t UTF-8'
+    )
+
+
+def decode_utf8(data: bytes, name: str | Path) -> str:
+    """`data` as text, without a byte order mark; where it is not UTF-8, the error says what it is, or names
+    the line. `name`: what to call it.
+    """
+    _refuse_other(data[:4096], name)
     try:
         return data.decode('utf-8-sig')
     except UnicodeDecodeError as e:
-        line = data[: e.start].count(b'\n') + 1
-        raise InputError(
-            f'{name} is not UTF-8 (byte 0x{data[e.start]:02x} in line {line}): save it as UTF-8, '
-            f'for example with: iconv -f WINDOWS-1252 -t UTF-8'
-        ) from e
+        raise _not_utf8(name, data[e.start], data[: e.start].count(b'\n') + 1) from e
 
 # %% ../nbs/01c_texts.ipynb #7c257d21
 _PACKED = {'.gz': gzip.open, '.bz2': bz2.open, '.xz': lzma.open}
@@ -119,16 +129,35 @@ def open_text(path: str | Path, packed: str = '', mode: str = 'rt') -> Any:
     return _PACKED.get(packed, open)(path, mode, **way)
 
 
-def _utf8(f):
-    "The text of a file, unpacked where its name says so; where it is not UTF-8, the error names the line."
-    packed = table_kind(f)[1]
+@contextlib.contextmanager
+def _opened(path):
+    """A file of text to read, unpacked where its name says so. Where it is no UTF-8, or cut short, the error
+    says what it is, or names the line.
+    """
+    packed, name = table_kind(path)[1], short_path(path)
     try:
-        data = _PACKED[packed](f).read() if packed else f.read_bytes()
-    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, OSError) as e:
+        with _PACKED.get(packed, open)(path, 'rb') as f:
+            _refuse_other(f.read(4096), name)
+        with open_text(path, packed) as f:
+            yield f
+    except UnicodeDecodeError:
+        with _PACKED.get(packed, open)(path, 'rb') as f:
+            for k, line in enumerate(f, 1):
+                try:
+                    line.decode()
+                except UnicodeDecodeError as e:
+                    raise _not_utf8(name, line[e.start], k) from e
+        raise
+    except (EOFError, lzma.LZMAError, zlib.error, OSError) as e:
         if not packed:
-            raise
-        raise InputError(f'{short_path(f)} is cut short, or not compressed as its name says ({e})') from e
-    return decode_utf8(data, short_path(f))
+            raise InputError(f'cannot read {name} ({e.strerror or e})') from e
+        raise InputError(f'{name} is cut short, or not compressed as its name says ({e})') from e
+
+
+def _utf8(path):
+    "The text of a file."
+    with _opened(path) as f:
+        return f.read()
 
 # %% ../nbs/01c_texts.ipynb #f69923c5
 def _cell(value):
@@ -143,23 +172,36 @@ def _cell(value):
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-def _json_rows(path, kind) -> list:
-    "The objects in a file of JSON: one a line, or all in one list."
-    s = _utf8(path)
+def _from_json(s, where):
+    "What a string of JSON says; half a character, which no file can hold, as a question mark."
     try:
-        if kind == 'json' and s.lstrip()[:1] == '[':
-            rows, names = json.loads(s), 'object {} of the list'
-        else:
-            rows, names = [], 'line {}'
-            for k, line in enumerate(s.split('\n'), 1):
-                rows += [json.loads(line)] if line.strip() else []
+        found = json.loads(s)
     except (ValueError, RecursionError) as e:
-        where = f' in line {k}' if names == 'line {}' else ''
-        raise InputError(f'{short_path(path)} is not JSON{where}: {e}') from e
-    odd = next((k for k, o in enumerate(rows, 1) if not isinstance(o, dict)), None)
-    if odd:
-        raise InputError(f'{short_path(path)}: {names.format(odd)} is no object with named fields')
-    return rows
+        raise InputError(f'{where}: {e}') from e
+    if '\\ud' in s.lower():
+        found = json.loads(json.dumps(found, ensure_ascii=False).encode('utf-8', 'replace'))
+    return found
+
+
+def json_rows(path: str | Path) -> Iterator[dict]:
+    "The objects in a file of JSON, one after the other: one a line, or, in a .json, all in one list."
+    name = short_path(path)
+    with _opened(path) as f:
+        first = ''
+        while table_kind(path)[0] == 'json' and not first.strip():
+            if not (first := f.readline()):
+                break
+        if first.lstrip()[:1] == '[':
+            rows = enumerate(_from_json(first + f.read(), f'{name} is not JSON'), 1)
+            what = 'object {} of the list'
+        else:
+            lines = ((k, o) for k, o in enumerate(chain([first] if first else [], f), 1) if o.strip())
+            rows = ((k, _from_json(o, f'{name} is not JSON in line {k}')) for k, o in lines)
+            what = 'line {}'
+        for k, row in rows:
+            if not isinstance(row, dict):
+                raise InputError(f'{name}: {what.format(k)} is no object with named fields')
+            yield row
 
 
 def read_cells(path: Path) -> Any:
@@ -170,7 +212,7 @@ def read_cells(path: Path) -> Any:
 
     kind, _ = table_kind(path)
     if kind in ('json', 'jsonl'):
-        return pd.DataFrame(_json_rows(path, kind), dtype=object).map(_cell)
+        return pd.DataFrame(list(json_rows(path)), dtype=object).map(_cell)
     if path.suffix.lower() == '.xls':
         raise InputError(f'{short_path(path)} is of an old Excel: save it as .xlsx, or as "CSV UTF-8"')
     name = 'Parquet' if kind == 'parquet' else 'Excel'
@@ -185,10 +227,13 @@ def read_cells(path: Path) -> Any:
     return df.astype(object).rename(columns=str).map(_cell)
 
 # %% ../nbs/01c_texts.ipynb #35cfaaeb
+_JSON = r'\s*(\{\s*["}]|\[\s*[\[{])'  # how it begins
+
+
 def _refuse_json(path, s):
     "JSON is no table and no text to learn from: known by its name, or where all of it or each line is JSON."
     found = path.suffix.lower() in ('.json', '.jsonl', '.ndjson')
-    if not found and re.match(r'\s*(\{\s*["}]|\[\s*[\[{])', s):
+    if not found and re.match(_JSON, s):
         lines = s.strip().splitlines()
         for pieces in ((lines[0], lines[-1]), (s,)):  # an object a line, or one thing
             with contextlib.suppress(ValueError, RecursionError):
@@ -200,39 +245,63 @@ def _refuse_json(path, s):
         )
 
 # %% ../nbs/01c_texts.ipynb #c48717df
-def _lone_quote(s, sep):
-    """The first and last line of a cell in which a quotation mark that stands alone has swallowed the ends
-    of rows; None where there is no such cell.
-    """
-    lines, at = list(io.StringIO(s, newline='')), 0
-    before = csv.field_size_limit(max(len(s) + 1, csv.field_size_limit()))
-    try:
-        rows = csv.reader(lines, delimiter=sep)
-        head = next(rows, [])
-        ends = {k: set() for k in (0, len(head) - 1)}  # what stands in the first and in the last column
-        wide, at = [], rows.line_num
+_EVEN = 'a header and equally many cells a row'
+_MOST_ENDS = 100_000  # different values of a column that are looked at
+
+
+def _csv_rows(path, sep):
+    "(first line, last line, cells, lines) of each row of a table of text."
+    with _opened(path) as f:
+        kept, at = [], 0
+        rows = csv.reader((kept.append(o) or o for o in f), delimiter=sep)
         for r in rows:
-            if rows.line_num - at > 1:
-                wide.append((at, rows.line_num, r))
-            elif len(r) == len(head):
-                for k, seen in ends.items():
-                    seen.add(r[k])
+            yield at + 1, rows.line_num, r, kept
+            kept.clear()
             at = rows.line_num
-        for a, b, r in wide:
-            try:
-                list(csv.reader(lines[a:b], delimiter=sep, strict=True))
-            except csv.Error:
-                return a + 1, b
-            for inner in (c.splitlines() for c in r):
-                if len(inner) < 2:
-                    continue
-                if sep == '\t' and any(sep in o for o in inner):
-                    return a + 1, b
-                if len(head) > 1 and (
-                    all(sep in o and o.rsplit(sep, 1)[1] in ends[len(head) - 1] for o in inner[:-1])
-                    or all(sep in o and o.split(sep, 1)[0] in ends[0] for o in inner[1:])
-                ):
-                    return a + 1, b
+
+
+def _swallows(cells, lines, sep, ends):
+    "Does a row of several lines hold what ends rows elsewhere? `ends`: values of the first and last column."
+    try:
+        list(csv.reader(lines, delimiter=sep, strict=True))
+    except csv.Error:
+        return True
+    first, last = ends
+    for inner in (c.splitlines() for c in cells):
+        if len(inner) < 2:
+            continue
+        if sep == '\t' and any(sep in o for o in inner):
+            return True
+        if all(sep in o and o.rsplit(sep, 1)[1] in last for o in inner[:-1]):
+            return True
+        if all(sep in o and o.split(sep, 1)[0] in first for o in inner[1:]):
+            return True
+    return False
+
+
+def _lone_quote(path, sep):
+    """The first and last line of a cell in which a quotation mark that stands alone has swallowed the ends
+    of rows; None where there is no such cell. A row with more cells than the header is an InputError.
+    """
+    before = csv.field_size_limit(sys.maxsize if sys.maxsize < 2**31 else 2**31 - 1)
+    try:
+        rows, ends, wide, long = _csv_rows(path, sep), (set(), set()), False, None
+        _, _, head, _ = next(rows, (0, 0, [], []))
+        for a, b, r, _ in rows:
+            wide |= b > a
+            if len(r) > len(head) and long is None:
+                long = f'line {a} has {len(r)} cells, the header {len(head)}'
+            if b == a and len(r) == len(head) > 1:
+                for seen, cell in zip(ends, (r[0], r[-1])):
+                    if len(seen) < _MOST_ENDS:
+                        seen.add(cell)
+        for a, b, r, lines in _csv_rows(path, sep) if wide else ():
+            if b > a > 1 and _swallows(r, lines, sep, ends):
+                return a, b
+        if long:
+            raise InputError(f'{short_path(path)} is not a table of {_EVEN} ({long})')
+    except csv.Error as e:
+        raise InputError(f'{short_path(path)} cannot be read as a table ({e})') from e
     finally:
         csv.field_size_limit(before)
     return None
@@ -240,9 +309,9 @@ def _lone_quote(s, sep):
 # %% ../nbs/01c_texts.ipynb #536a5b63
 def _table(path, text, label, group):
     "The columns of a table, of whatever kind, as lists of strings, with a name for each row."
-    kind, _ = table_kind(path)
-    df = _csv_cells(path) if kind in ('csv', 'tsv', '') else read_cells(path)
-    for c in filter(None, (text, label, group)):
+    kind, names = table_kind(path)[0], [o for o in (text, label, group) if o]
+    df = _csv_cells(path, once=names) if kind in ('csv', 'tsv', '') else read_cells(path)
+    for c in names:
         if c not in df.columns:
             raise InputError(f'{short_path(path)} has no column {c!r}; it has {", ".join(df.columns)}')
 
@@ -258,41 +327,50 @@ def _table(path, text, label, group):
     )
 
 
-def _csv_cells(path):
-    "A .csv or .tsv with a header as a frame of strings."
+def csv_chunks(path: str | Path, rows: int = 100_000, once: Collection[str] = ()) -> Iterator:
+    """A .csv or .tsv with a header as frames of strings, so many rows at a time, checked first: its kind, its
+    quotation marks, and that the columns `once` are there no more than once.
+    """
     import pandas as pd
 
-    sep = '\t' if table_kind(path)[0] == 'tsv' else ','
-    s = _utf8(path)
-    _refuse_json(path, s)
-    lone = _lone_quote(s, sep) if '"' in s else None
+    path = Path(path)
+    name, sep = short_path(path), '\t' if table_kind(path)[0] == 'tsv' else ','
+    with _opened(path) as f:
+        head = f.read(4096)
+        _, _, columns, _ = next(_csv_rows(path, sep), (0, 0, [], []))
+    if re.match(_JSON, head):
+        _refuse_json(path, _utf8(path))
+    twice = [c for c in once if columns.count(c) > 1]
+    if twice:
+        raise InputError(f'{name} has {columns.count(twice[0])} columns {twice[0]!r}: rename all but one')
+    lone = _lone_quote(path, sep)
     if lone and sep == ',':
         raise InputError(
-            f'{short_path(path)}: a quotation mark that stands alone makes one cell of the lines '
+            f'{name}: a quotation mark that stands alone makes one cell of the lines '
             f'{lone[0]} to {lone[1]}: remove it, or put the cell into quotation marks and double those in it'
         )
     if lone:
-        tell(
-            f'{short_path(path)}: quotation marks are not in pairs (line {lone[0]}), and are read as they '
-            f'stand'
-        )
+        tell(f'{name}: quotation marks are not in pairs (line {lone[0]}), and are read as they stand')
+    quoting = csv.QUOTE_NONE if lone else csv.QUOTE_MINIMAL
+    how = dict(sep=sep, dtype=str, keep_default_na=False, index_col=False, quoting=quoting, chunksize=rows)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                'error', pd.errors.ParserWarning
-            )  # else cells beyond the header are lost with a warning
-            return pd.read_csv(
-                io.StringIO(s),
-                sep=sep,
-                dtype=str,
-                keep_default_na=False,
-                index_col=False,
-                quoting=csv.QUOTE_NONE if lone else csv.QUOTE_MINIMAL,
-            )
+        with _opened(path) as f, pd.read_csv(f, **how) as chunks:
+            while True:
+                with warnings.catch_warnings():  # else cells beyond the header are lost with a warning
+                    warnings.simplefilter('error', pd.errors.ParserWarning)
+                    df = next(chunks, None)
+                if df is None:
+                    return
+                yield df
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as e:
-        raise InputError(
-            f'{short_path(path)} is not a table with a header and equally many cells a row ({e})'
-        ) from e
+        raise InputError(f'{name} is not a table of {_EVEN} ({e})') from e
+
+
+def _csv_cells(path: str | Path, once: Collection[str] = ()) -> Any:
+    "The frames of `csv_chunks` as one."
+    import pandas as pd
+
+    return pd.concat(csv_chunks(path, once=once), ignore_index=True)
 
 # %% ../nbs/01c_texts.ipynb #33dc9430
 _PARTS = ('train', 'valid', 'test', 'unsup')
@@ -495,11 +573,15 @@ def name_rows(bad: Sequence, where: str = '') -> str:
 
 
 def text_column(texts: Any, column: str = 'text') -> Any:
-    """The column of texts, where `texts` is a table with columns (a DataFrame, a Hugging Face dataset); an
-    array of one column as a flat one; anything else as it is.
+    """The column of texts, where `texts` is a table with columns (a DataFrame, a dictionary of lists, a
+    Hugging Face dataset); an array of one column as a flat one; anything else as it is. What cannot be a list
+    of texts is an InputError.
     """
+    if not isinstance(texts, Iterable) or getattr(texts, 'ndim', 1) == 0:
+        raise InputError(f'a list is expected, not {texts!r:.60} ({type(texts).__name__})')
     columns = getattr(texts, 'columns', None)
     columns = getattr(texts, 'column_names', None) if columns is None else list(columns)
+    columns = list(texts) if isinstance(texts, dict) else columns
     if columns is not None:
         if column not in columns and len(columns) != 1:
             raise InputError(f'the table has no column {column!r}; it has: {", ".join(map(repr, columns))}')
@@ -513,9 +595,10 @@ def check_texts(texts: Any, names: Collection | None = None, where: str = ' (cou
     """`texts` as a list of strings. Anything else, an empty or an endless one among them is an InputError
     that names its row (`names`: what rows are called).
     """
+    texts = text_column(texts)
     if isinstance(texts, (str, bytes)):
         raise InputError('one text was given where a list of texts is expected: put it into a list')
-    texts = list(text_column(texts))
+    texts = list(texts)
     names = list(range(len(texts))) if names is None else list(names)
     missing = [n for n, o in zip(names, texts) if is_missing(o)]
     if missing:
@@ -530,6 +613,8 @@ def check_texts(texts: Any, names: Collection | None = None, where: str = ' (cou
         raise InputError(
             f'the text is empty in row {name_rows(empty, where)}: fill it in, or leave these rows out'
         )
+    for n, o in zip(names, texts):
+        check_characters(o, f'the text in row {n}{where}')
     long = [n for n, o in zip(names, texts) if len(o) > MAX_CHARS]
     if long:
         raise InputError(
@@ -562,6 +647,8 @@ def pair_up(texts: Collection[str], labels: Collection, what: str) -> list[tuple
     "Texts with their labels, as many of one as of the other."
     if labels is None:
         raise InputError(f'the {what} texts came without labels')
+    if isinstance(texts, (str, bytes)) or isinstance(labels, (str, bytes)):
+        raise InputError(f'one {what} text or label was given where a list of them is expected')
     texts, labels = list(text_column(texts)), list(text_column(labels, 'label'))
     if len(texts) != len(labels):
         raise InputError(f'{len(texts)} {what} texts and {len(labels)} labels: one label for each text')
@@ -601,6 +688,9 @@ def _from_frame(df):
     for c in ('text', 'label'):
         if c not in df.columns:
             raise InputError(f'the DataFrame has no column {c!r}; it has: {", ".join(map(repr, df.columns))}')
+    for c in ('text', 'label', 'part'):
+        if list(df.columns).count(c) > 1:
+            raise InputError(f'the DataFrame has the column {c!r} more than once: rename all but one')
     part = list(df.part) if 'part' in df else ['train'] * len(df)
     bad = sorted(
         {
@@ -642,7 +732,9 @@ def as_frame(
             valid = pair_up(*valid, 'validation')
         given = [('train', pair_up(texts, labels, 'training'))] + ([('valid', valid)] if valid else [])
         rows = [(t, l, p, f'{p} {k}') for p, pairs in given for k, (t, l) in enumerate(pairs)]
-    rows += [(t, None, 'unsup', f'unsup {k}') for k, t in enumerate(unsup)]
+    if isinstance(unsup, (str, bytes)):
+        raise InputError('one text was given as unsup where a list of texts is expected')
+    rows += [(t, None, 'unsup', f'unsup {k}') for k, t in enumerate(text_column(unsup))]
     df = pd.DataFrame(rows, columns=['text', 'label', 'part', 'row'], dtype=object)
     df['text'] = pd.Series(check_texts(df.text, df.row, ''), dtype=object)
     df['label'] = pd.Series(_own_labels(df.label), dtype=object)

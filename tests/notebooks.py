@@ -153,7 +153,8 @@ def export_all(root) -> dict[str, str]:
     shutil.copytree(NBS, root / 'nbs', ignore=shutil.ignore_patterns('.*', 'results'))
     (root / 'nlpdeep').mkdir()
     shutil.copy(ROOT / 'pyproject.toml', root)
-    shutil.copy(ROOT / 'nlpdeep' / '__init__.py', root / 'nlpdeep')
+    for name in ('__init__.py', '__main__.py'):  # written by hand
+        shutil.copy(ROOT / 'nlpdeep' / name, root / 'nlpdeep')
     r = subprocess.run(
         [sys.executable, '-c', 'from nbdev.doclinks import nbdev_export; nbdev_export()'],
         cwd=root,

@@ -6,6 +6,7 @@ runs that go on, foreign code and secrets, checks that can be walked around, tim
 import contextlib
 import copy
 import errno
+import gzip
 import hashlib
 import http.server
 import json
@@ -13,6 +14,7 @@ import lzma
 import multiprocessing
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -23,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fastai.basics import Callback, DataLoaders
@@ -37,17 +40,21 @@ from nlpdeep.causal_classifier import CausalClassifier, CausalClassifierConfig, 
 from nlpdeep.causal_generation import generate_causal
 from nlpdeep.causal_models import CausalLM, attention_maps, from_hf, tiny_tokenizer, to_hf
 from nlpdeep.causal_training import HiddenLM, causal_learner, causal_perplexity
-from nlpdeep.core import InputError, atomic, own_randomness, reading_copy, set_seed, torch_threads
+from nlpdeep.cli import TableWriter, app, classify_table
+from nlpdeep.core import InputError, atomic, own_randomness, reading_copy, set_seed, torch_threads, version
 from nlpdeep.course import WeightAverage, exchange_words
 from nlpdeep.generation import generate
 from nlpdeep.gpt2 import GPT2, GPT2Config, KVCache
 from nlpdeep.language_model import LossCurve, ProgressLog, perplexity, run_one_cycle
 from nlpdeep.lm_dataloader import Documents, LMDataLoader, TokenArray
-from nlpdeep.model_folder import load_folder, save_folder
+from nlpdeep.model_folder import can_write, config_checksum, load_folder, save_folder
+from nlpdeep.pretraining import PerplexityCurve
 from nlpdeep.processor import PAD_ID, TextProcessor, detokenize
 from nlpdeep.rules import replace_all_caps
 from nlpdeep.sampling import sample_next
 from nlpdeep.subwords import SubwordTokenizer
+from nlpdeep.text_classifier import TextClassifier, class_weights, ensemble, indicators
+from nlpdeep.texts import as_frame, check_texts, own_texts, subsample
 from nlpdeep.training import lm_learner
 from nlpdeep.ulmfit import Classifier, class_probs
 
@@ -211,6 +218,32 @@ def test_a_fork_does_not_wait_for_threads_that_are_gone(tok):
         p.start()
         assert mine.poll(60) and mine.recv() == want
         p.join()
+
+
+def tiny_fit(epochs=1, **kw):
+    c = TextClassifier(base='', lm_epochs=0, epochs=epochs, emb_sz=6, n_hid=6, n_layers=1, **kw)
+    return c.fit([f'a {"good bad".split()[k % 2]} film {k}' for k in range(32)], [0, 1] * 16)
+
+
+def test_fits_in_threads_draw_from_generators_of_their_own():
+    want = tiny_fit(0).predict_proba(['a good film'])
+    random.seed(1)
+    state, steps = random.getstate(), []
+
+    def fit(k):
+        return tiny_fit(0, say=lambda line: steps.append(k)).predict_proba(['a good film'])
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all((o == want).all() for o in pool.map(fit, range(3)))
+    assert random.getstate() == state
+    assert sum(a != b for a, b in zip(steps, steps[1:])) == 2  # one after the other
+
+
+def test_a_fit_may_stand_where_gradients_are_off():
+    want = tiny_fit().predict_proba(['a good film'])
+    for off in (torch.no_grad, torch.inference_mode):
+        with off():
+            assert (tiny_fit().predict_proba(['a good film']) == want).all()
 
 
 def test_a_reading_copy_shares_weights_and_nothing_else():
@@ -394,6 +427,29 @@ def test_history_is_that_of_the_whole_run(tmp_path):
     assert history(tmp_path / 'b') == whole
     assert history(tmp_path / 'b') == whole  # finished: told once more, computed no more
     assert LossCurve([1.0], None, None).state_dict() == dict(losses=[], epochs=[])
+
+
+def test_the_curve_of_perplexities_has_no_holes(tmp_path):
+    "Broken off right behind a checkpoint, whose step has been measured already."
+
+    class StopBehind(Callback):
+        order = 101
+
+        def after_batch(self):
+            if self.training and (self.epoch, self.iter) == (1, 2):
+                raise KeyboardInterrupt
+
+    def curve(path, *more):
+        look = PerplexityCurve([np.arange(2, 20)], 3)
+        set_seed(1)
+        learn = lm_learner(loaders(), lm(), prec='fp32', cbs=[look, checkpoint.Checkpoint(path, 3), *more])
+        with contextlib.suppress(KeyboardInterrupt), learn.no_bar(), learn.no_logging():
+            learn.fit(2, 0.01)
+        return [(o['step'], o['perplexity']) for o in look.points]
+
+    whole = curve(tmp_path / 'a')
+    assert len(curve(tmp_path / 'b', StopBehind())) < len(whole)
+    assert curve(tmp_path / 'b') == whole
 
 
 @pytest.mark.parametrize(
@@ -696,6 +752,69 @@ def test_odd_tokenizers_are_refused(folder, text):
             folder(tokenizer=json.dumps(dict(lang=lang, kind=kind, hash='')))
 
 
+@pytest.fixture(scope='module')
+def asked(tmp_path_factory):
+    place = tmp_path_factory.mktemp('asked') / 'm'
+    TextClassifier().fit(
+        [f'a {"good bad".split()[k % 2]} film {k}' for k in range(32)], ['p', 'n'] * 16
+    ).save(place)
+    return place
+
+
+@pytest.mark.parametrize(
+    'edit, tensors',
+    [
+        (lambda c: c.update(classes=[]), None),
+        (lambda c: c.update(classes=['a', 'b', 'c']), None),
+        (lambda c: c.update(classes=['a', 'a']), None),
+        (lambda c: c.update(classes=[['a'], ['b']]), None),
+        (lambda c: c.update(temperature='hot'), None),
+        (lambda c: c.update(temperature=0), None),
+        (lambda c: c.update(form='odd'), None),
+        (lambda c: c.update(unknown='x'), None),
+        (lambda c: c.update(asked={}), None),
+        (lambda c: c.update(asked=3), None),
+        (lambda c: c['asked'].update(sizes=[['forwards', dict(emb_sz=8, n_hid=10**9, n_layers=2)]]), None),
+        (None, lambda w: w.pop('head.coef')),
+        (None, lambda w: w.update({'head.coef': w['head.coef'][:5].contiguous()})),
+        (None, lambda w: w.update({'head.intercept': torch.ones(3)})),
+    ],
+)
+def test_odd_classifiers_are_refused_before_they_answer(asked, tmp_path, edit, tensors):
+    from safetensors.torch import load_file, save_file
+
+    d = tmp_path / 'm'
+    shutil.copytree(asked, d)
+    if tensors:
+        w = load_file(d / 'model.safetensors')
+        tensors(w)
+        save_file(w, d / 'model.safetensors')
+    cfg = json.loads((d / 'config.json').read_text())
+    cfg['sha256'] = {k: hashlib.sha256((d / k).read_bytes()).hexdigest() for k in cfg['sha256']}
+    (edit or (lambda c: None))(cfg)
+    (d / 'config.json').write_text(json.dumps(cfg | dict(checksum=config_checksum(cfg))))
+    with pytest.raises(InputError, match='odd or not whole|do not fit'):
+        TextClassifier.load(d)
+
+
+@pytest.mark.parametrize('path', [None, 3, b'm', 'a\0b'])
+def test_what_is_no_path_is_refused(path):
+    for f in (TextClassifier.load, load_folder, can_write):
+        with pytest.raises(InputError, match='path of a folder is expected'):
+            f(path)
+
+
+def test_a_tar_with_a_size_below_nothing_is_damaged(tmp_path):
+    f, i = tmp_path / 'a.tar.gz', tarfile.TarInfo('a')
+    head = bytearray(i.tobuf(tarfile.GNU_FORMAT))
+    head[124:136] = b'\xff' * 12
+    head[148:156] = b'%06o\0 ' % (sum(head[:148]) + 8 * 32 + sum(head[156:512]))
+    with gzip.open(f, 'wb') as z:
+        z.write(bytes(head) + bytes(2048))
+    with pytest.raises(InputError, match='damaged'):
+        list(fetch.members(f))
+
+
 def test_scores_that_are_not_finite_are_refused(tok):
     m = gpt2(tok)
     m.ln_f.weight.data.fill_(float('nan'))
@@ -837,6 +956,164 @@ def test_gpt2_says_what_is_wrong_with_ids(tok):
                 f()
 
 
+# ---------------------------------------------------------------- labels and texts
+
+
+class Coin:
+    "Stands for a classifier: it judges by the number of characters."
+
+    classes, several_ = ['even', 'odd'], None
+
+    def predict_proba(self, texts, unknown):
+        fine = np.array([isinstance(o, str) and bool(o.strip()) for o in texts])
+        odd = np.array([len(o) % 2 if ok else np.nan for o, ok in zip(texts, fine)], dtype=float)
+        return np.stack([1 - odd, odd], 1)
+
+
+def judged(tmp_path, name, content, out='out.csv', **kw):
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return classify_table(Coin(), tmp_path / name, tmp_path / out, **kw), tmp_path / out
+
+
+@pytest.mark.parametrize(
+    'name, content, says',
+    [
+        ('a.csv', 'text,id\nx,no\n"a film,no\nb,no\nc",3\n', 'lines 3 to 5'),
+        ('b.csv', 'text,id\n"a film,1\nb,2\n', 'lines 2 to 3'),
+        ('c.csv', 'text,id\na,1\nb,2,3\n', 'line 3 has 3 cells, the header 2'),
+        ('d.csv', 'text,id\na,1\n'.encode('utf-16'), 'UTF-16.*iconv -f UTF-16 '),
+        ('e.csv', b'text,id\n' + b'a,1\n' * 5000 + b'caf\xe9,2\n', 'byte 0xe9 in line 5002'),
+        ('f.csv', b'PK\x03\x04' + bytes(range(256)), 'zip file, as Excel'),
+        ('g.csv', b'\0' * 999, 'full of zero bytes'),
+        ('h.csv', 'text,text\na,b\n', "2 columns 'text'"),
+        ('i.jsonl', '{"text": "a"}\n' * 3 + '{"text":\n', 'not JSON in line 4'),
+        ('j.csv.gz', 'text,id\na,1\n', 'not compressed as its name says'),
+    ],
+)
+def test_a_table_is_judged_as_it_is_learned_from(tmp_path, name, content, says):
+    "Whatever a training refuses is refused before the first row is judged, by the same words."
+    with pytest.raises(InputError, match=f'{name}.*{says}'):
+        judged(tmp_path, name, content, rows=2)
+    with pytest.raises(InputError, match=f'{name}.*{says}'):
+        own_texts(tmp_path / name, label=None)
+    assert not (tmp_path / 'out.csv').exists()
+
+
+def test_quotation_marks_of_a_tsv_swallow_no_rows(tmp_path, capsys):
+    done, out = judged(tmp_path, 'a.tsv', 'text\tid\n"a\t1\nbb\t2\nc"\t3\n')
+    assert done['judged'] == 3 and 'line 2' in capsys.readouterr().err
+    assert [o.split(',')[1:3] for o in out.read_text().splitlines()[1:]] == [
+        ['1', 'even'],
+        ['2', 'even'],
+        ['3', 'even'],
+    ]
+
+
+def test_columns_of_yours_are_never_lost(tmp_path):
+    _, out = judged(tmp_path, 'a.csv', 'text,label,said,probability\na,x,y,z\n')
+    assert out.read_text() == 'text,label,said,probability,said 2,probability 2\na,x,y,z,odd,1.0\n'
+    lines = [dict(text='a', n=7)] * 3 + [dict(n=None, text='\ud83d', late=True)]
+    some = ''.join(json.dumps(o) + '\n' for o in lines)
+    done, out = judged(tmp_path, 'a.jsonl', some, rows=2)
+    assert done['judged'] == 4 and out.read_text().splitlines()[::3] == [
+        'text,n,late,label,probability',
+        'a,7,,odd,1.0',
+    ]
+    assert out.read_text().splitlines()[-1] == '?,,True,odd,1.0'
+
+
+def test_frames_with_other_columns_are_not_written_askew(tmp_path):
+    with TableWriter(tmp_path / 'a.csv', 'a.csv') as w:
+        w.write(pd.DataFrame(dict(a=[1], b=[2])))
+        w.write(pd.DataFrame(dict(b=[4], a=[3])))
+        with pytest.raises(InputError, match="'c' is a column only from row 3"):
+            w.write(pd.DataFrame(dict(a=[1], c=[2])))
+    assert (tmp_path / 'a.csv').read_text() == 'a,b\n1,2\n3,4\n'
+
+
+def test_rows_are_known_by_place_and_not_by_name():
+    "Two rows of a DataFrame may have the same name."
+    df = pd.DataFrame(
+        dict(text=[f't{k}' for k in range(40)], label=['a', 'b'] * 20, part='train'), index=[7] * 40
+    )
+    assert len(subsample(df, 10)) == 10
+    few = subsample(df, labels=8)
+    assert len(few) == 40 and (few.part == 'train').sum() == 8
+
+
+def test_what_is_no_list_of_texts_is_refused():
+    texts, labels = [f'a film {k}' for k in range(20)], ['p', 'n'] * 10
+    assert check_texts(dict(text=texts, n=labels)) == texts  # never the names of columns
+    for odd, what in (
+        (None, 'NoneType'),
+        (3, 'int'),
+        (np.array('abc'), 'ndarray'),
+        ({1: 'a'}, 'one text was given'),
+        ({1: 'a', 2: 'b'}, "no column 'text'"),
+        (['a', 'b\ud800'], 'row 1 .*half a character'),
+    ):
+        with pytest.raises(InputError, match=what):
+            check_texts(odd)
+    twice = pd.DataFrame([['a', 'b', 'p']] * 9, columns=['text', 'text', 'label'])
+    for given, what in ((('abc', 'abc'), 'one training text'), ((twice,), "'text' more than once")):
+        with pytest.raises(InputError, match=what):
+            as_frame(*given)
+    with pytest.raises(InputError, match='one text was given as unsup'):
+        as_frame(texts, labels, unsup='abc')
+    more = as_frame(texts, labels, unsup=pd.DataFrame(dict(text=['mine'], n=[1])))
+    assert list(more.text[more.part == 'unsup']) == ['mine']
+
+
+def test_labels_of_odd_kinds_are_named():
+    for odd, what in (
+        ([[1], ['a']], 'names or numbers, not both'),
+        ([['a'], None, ['b']], r'row 1 .*\[\] says that none fits'),
+    ):
+        with pytest.raises(InputError, match=what):
+            indicators(odd)
+    for odd in ('a', -1.0, float('inf'), float('nan')):
+        with pytest.raises(InputError, match='weight above 0'):
+            class_weights({0: odd}, np.array([0, 1]), [0, 1])
+
+
+@pytest.mark.parametrize(
+    'setting', [dict(max_len='a'), dict(patience=-1), dict(question=3), dict(say=3), dict(unknown='x')]
+)
+def test_settings_are_checked_before_any_work(setting):
+    with pytest.raises(InputError, match=next(iter(setting))):
+        TextClassifier(base='no such reader', **setting).fit(['a b'] * 10 + ['c d'] * 10, [0] * 10 + [1] * 10)
+
+
+def test_skipped_texts_have_no_label(monkeypatch):
+    c = TextClassifier()
+    c.classes_, c._model = np.array(['a', 'b']), 'some'
+    monkeypatch.setattr(c, 'predict_proba', lambda *o: np.array([[np.nan, np.nan], [0.9, 0.2]]))
+    for form, want in ((None, [None, 'a']), ('lists', [None, ['a']])):
+        c.several_ = form
+        assert list(c.predict(['', 'x'], 'skip')) == want
+    c.several_ = 'array'
+    said = c.predict(['', 'x'], 'skip')
+    assert np.isnan(said[0]).all() and said[1].tolist() == [1, 0]
+
+
+def test_generators_are_read_once(monkeypatch):
+    c = TextClassifier(base='', lm_epochs=0, epochs=0, emb_sz=8, n_hid=8, n_layers=1)
+    c.fit((f'a film {k % 7}' for k in range(40)), (k % 2 for k in range(40)), unsup=None)
+    assert c.classes == [0, 1]
+    assert ensemble([c, c], (o for o in ['a film', 'a'])).shape == (2, 2)
+    other = copy.copy(c)
+    other.classes_ = np.array([0, 2])
+    with pytest.raises(InputError, match='other classes: 0, 1; 0, 2'):
+        ensemble([c, other], ['a'])
+
+
+@pytest.mark.parametrize('name', ['../x', 'a/b', 'config.json', 'lm'])
+def test_more_files_of_a_folder_have_plain_names(tmp_path, name):
+    with pytest.raises(InputError, match='extra takes the names'):
+        save_folder(tmp_path / 'm', dict(w=torch.ones(1)), words(), {}, {name: 'text'})
+    assert not any(tmp_path.iterdir())
+
+
 # ---------------------------------------------------------------- time
 
 
@@ -881,6 +1158,51 @@ def test_a_text_cannot_hold_the_padding():
     w = words()
     assert w.vocab[PAD_ID] == 'xxpad'
     assert PAD_ID not in w(['a good xxpad film'])[0]
+
+
+@pytest.mark.parametrize(
+    'kw, what',
+    [
+        (dict(temperature=float('nan')), 'temperature must be a finite number'),
+        (dict(temperature='a'), 'temperature must be a finite number'),
+        (dict(top_k=1.5), 'top_k must be a whole number'),
+        (dict(n=2.5), 'n must be at least 1'),
+        (dict(n='a'), 'n must be at least 1'),
+        (dict(seed=2**70), 'seed is .*64 bits'),
+        (dict(prompt=None), 'the text is missing'),
+        (dict(prompt=['a']), 'the text is a list'),
+    ],
+)
+def test_settings_of_writing_are_named(kw, what):
+    w = words()
+    with pytest.raises(InputError, match=what):
+        generate(language_model(AWDLSTMConfig(len(w), 8, 8, 1)), w, **(dict(n_words=2) | kw))
+    with pytest.raises(InputError, match='64 bits'):
+        set_seed(-(2**64))
+
+
+@pytest.mark.parametrize('stream', ['stdin', 'files'])
+def test_what_the_system_says_is_a_message(stream, monkeypatch, capfd):
+    "No traceback, whatever the shell has connected, and whatever a disk says."
+    if stream == 'stdin':
+        monkeypatch.setattr(sys, 'stdin', None)
+        says = 'there is no text to judge'
+    else:
+        monkeypatch.setattr('nlpdeep.doctor.doctor', lambda network: open('/no/such/file'))
+        says = 'nlpdeep: No such file or directory: /no/such/file'
+    with pytest.raises(SystemExit) as e:
+        app(['classify'] if stream == 'stdin' else ['doctor', '--no-network'], standalone_mode=True)
+    assert e.value.code == 2 and says in capfd.readouterr().err
+
+
+def test_the_package_is_a_command():
+    done = subprocess.run(
+        [sys.executable, '-m', 'nlpdeep', '--version'],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=str(Path(__file__).parent.parent)),
+    )
+    assert done.stdout == f'nlpdeep {version()}\n'
 
 
 def test_special_tokens_of_bpe(tmp_path):
