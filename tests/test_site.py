@@ -161,8 +161,8 @@ async function look(page, width) {
       wide.push(o.tagName + '.' + o.className + ' ' + o.textContent.slice(0, 60));
   // printed lines wrap, but for tables and for what brings a style of its own and scrolls
   for (const o of doc.querySelectorAll('article .cell_output pre'))
-    if (!o.closest('.tag_aligned') && o.style.overflowX !== 'auto' && o.scrollWidth > o.clientWidth + 1 && wide.length < 3)
-      wide.push('printed ' + o.textContent.slice(0, 60));
+    if (!o.closest('.tag_aligned') && o.style.overflowX !== 'auto' && o.scrollWidth > o.clientWidth + 1)
+      if (wide.length < 3) wide.push('printed ' + o.textContent.slice(0, 60));
   const loads = frame.contentWindow.performance.getEntriesByType('resource').map(o => o.name);
   seen.push({page, width, scroll: root.scrollWidth, wide, loads});
   frame.remove();
