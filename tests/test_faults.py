@@ -177,6 +177,15 @@ def _in_a_fork(entry, model, pipe):
     pipe.send(entry(model))
 
 
+def _same_in_a_fork(entry, model, want, seconds):
+    "A forked process gives `want` too, within `seconds`."
+    mine, its = multiprocessing.Pipe()
+    p = multiprocessing.get_context('fork').Process(target=_in_a_fork, args=(entry, model, its), daemon=True)
+    p.start()
+    assert mine.poll(seconds) and mine.recv() == want
+    p.join()
+
+
 @pytest.mark.parametrize('name', READERS.split())
 def test_reading_leaves_nothing_and_takes_nothing(name, tok):
     "In training mode, in threads, of a copy, after a fork: the same, and the model is as it was."
@@ -197,13 +206,7 @@ def test_reading_leaves_nothing_and_takes_nothing(name, tok):
             assert all(map(torch.equal, a, b))
     assert random.getstate() == python and torch.equal(torch.get_rng_state(), torch_)
     if 'fork' in multiprocessing.get_all_start_methods():
-        mine, its = multiprocessing.Pipe()
-        p = multiprocessing.get_context('fork').Process(
-            target=_in_a_fork, args=(entry, model, its), daemon=True
-        )
-        p.start()
-        assert mine.poll(30) and mine.recv() == want
-        p.join()
+        _same_in_a_fork(entry, model, want, 30)
 
 
 @pytest.mark.skipif('fork' not in multiprocessing.get_all_start_methods(), reason='no fork on this system')
@@ -211,13 +214,7 @@ def test_a_fork_does_not_wait_for_threads_that_are_gone(tok):
     model, entry = _entries(tok)['generate_causal']
     with torch_threads(2):
         want = entry(model)
-        mine, its = multiprocessing.Pipe()
-        p = multiprocessing.get_context('fork').Process(
-            target=_in_a_fork, args=(entry, model, its), daemon=True
-        )
-        p.start()
-        assert mine.poll(60) and mine.recv() == want
-        p.join()
+        _same_in_a_fork(entry, model, want, 60)
 
 
 def tiny_fit(epochs=1, **kw):
