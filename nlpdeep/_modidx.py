@@ -1482,6 +1482,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'nlpdeep/text_classifier.py'),
                                          'nlpdeep.text_classifier._check_kept': ( 'text_classifier.html#_check_kept',
                                                                                   'nlpdeep/text_classifier.py'),
+                                         'nlpdeep.text_classifier._check_unknown': ( 'text_classifier.html#_check_unknown',
+                                                                                     'nlpdeep/text_classifier.py'),
                                          'nlpdeep.text_classifier._fill_lm': ( 'text_classifier.html#_fill_lm',
                                                                                'nlpdeep/text_classifier.py'),
                                          'nlpdeep.text_classifier._fit_causal': ( 'text_classifier.html#_fit_causal',

@@ -646,6 +646,13 @@ def _fit_causal(df, classes, base, settings_, weights, patience, log, stage, sev
 
 # %% ../nbs/10a_text_classifier.ipynb #c03003d4
 _UNKNOWN = 'refuse', 'guess', 'skip'
+
+
+def _check_unknown(unknown):
+    if unknown not in _UNKNOWN:
+        raise InputError(f"unknown takes 'refuse', 'guess' or 'skip', not {unknown!r}")
+
+
 _FITTED = 'this classifier has learned nothing yet: call fit, or TextClassifier.load'
 
 
@@ -783,8 +790,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             raise InputError(f'question takes a string, or a list of them, not {asks!r:.60}')
         if self.say is not None and not callable(self.say):
             raise InputError(f'say takes a function that gets a line, such as print, not {self.say!r:.60}')
-        if self.unknown not in _UNKNOWN:
-            raise InputError(f"unknown takes 'refuse', 'guess' or 'skip', not {self.unknown!r}")
+        _check_unknown(self.unknown)
 
     def _given(self, config) -> dict:
         "The settings of `config` that were given one by one."
@@ -1009,8 +1015,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         """The texts as strings, and which of them can be judged: all of them, unless rows are skipped or
         guessed.
         """
-        if unknown not in _UNKNOWN:
-            raise InputError(f"unknown takes 'refuse', 'guess' or 'skip', not {unknown!r}")
+        _check_unknown(unknown)
         texts = text_column(texts)
         fine = np.ones(0, dtype=bool)
         if unknown != 'refuse' and not isinstance(texts, (str, bytes)):
