@@ -25,8 +25,8 @@ from .rules import SPECIAL_TOKENS
 from .texts import check_texts, normalize_text
 
 # %% auto #0
-__all__ = ['LSTM_QUESTIONS', 'QUESTION', 'CPU_TOKENS', 'reader_kind', 'LSTMReader', 'CausalReader', 'open_reader',
-           'warn_of_unknown', 'ReaderFeatures']
+__all__ = ['LSTM_QUESTIONS', 'QUESTION', 'CAUSAL_TOKENS', 'CPU_TOKENS', 'reader_kind', 'LSTMReader', 'CausalReader',
+           'open_reader', 'warn_of_unknown', 'ReaderFeatures']
 
 # %% ../nbs/10b_reader_features.ipynb #b1f04a05
 def reader_kind(base: Any) -> str:
@@ -68,13 +68,15 @@ LSTM_QUESTIONS = dict(
 
 class LSTMReader:
     """A frozen AWD-LSTM. `features(texts)`: averaged word vectors and states, the last state and the answers
-    to the questions, (texts, sizes), for each direction it has.
+    to the questions, (texts, sizes), for each direction it has. `asked`: how it was opened.
     """
 
     kind = 'lstm'
 
     def __init__(self, models: list[Pretrained], question: str | None = None, max_len: int = 400):
         self.max_len, self.words, self.parts = max_len, models[0].words, []
+        long = 'end' if max_len else 'pieces'
+        self.asked = dict(question=question, layers=None, max_len=max_len, long=long, states='both')
         for m in models:
             if question is None:
                 ask = LSTM_QUESTIONS['backwards' if m.words.backwards else 'forwards']
@@ -179,12 +181,14 @@ def _questions(question) -> list[str]:
 
 # %% ../nbs/10b_reader_features.ipynb #b1f04a11
 QUESTION = '\nOverall, this was'  # of a causal reader, where none is given
+CAUSAL_TOKENS = 1024  # of a text that a causal reader reads, where nothing else is asked for
 CPU_TOKENS = 1024  # read at once on a CPU: what lies between two layers stays in its cache
 
 
 class CausalReader:
     """A frozen causal language model. `features(texts)`: the states at the end of each text and at the end
-    of the question behind it (`states='question'`: only there), at `layers`, (texts, sizes).
+    of the question behind it (`states='question'`: only there), at `layers`, (texts, sizes). `asked`: how it
+    was opened.
     """
 
     kind = 'causal'
@@ -193,7 +197,7 @@ class CausalReader:
         self,
         lm: Any,
         question: str | None = None,
-        max_len: int = 256,
+        max_len: int = CAUSAL_TOKENS,
         long: str = 'end',
         layers: Iterable[int] | None = None,
         bs: int = 32,
@@ -221,6 +225,7 @@ class CausalReader:
         self.room = min(max_len or 2**30, context_length(lm.model) - len(self.ask) - 1)
         if self.room < 1:
             raise InputError('the question leaves no room for a text')
+        self.asked = dict(question=question, layers=self.layers, max_len=max_len, long=long, states=states)
         self.lm.model.eval().to(device())
         self.half = precision() == 'bf16'
         self.net = self.lm.model
@@ -321,7 +326,7 @@ def open_reader(
     if max_len is not None and max_len < 1:
         raise InputError(f'max_len must be at least 1, it is {max_len}')
     if kind == 'causal':
-        return CausalReader.open(base, question, max_len or 256, long, layers, bs, states)
+        return CausalReader.open(base, question, max_len or CAUSAL_TOKENS, long, layers, bs, states)
     if layers is not None or states != 'both':
         raise InputError('layers and states are chosen of a causal reader; of an LSTM all are read')
     return LSTMReader.open(base, question, 0 if long == 'pieces' else max_len or 400)
@@ -347,7 +352,7 @@ class ReaderFeatures(TransformerMixin, BaseEstimator):
         base: Any = 'en',  # see `reader_kind`
         question: str | None = None,  # what stands behind each text (None: a general one; '': nothing)
         layers: Iterable[int] | None = None,  # of a causal reader, from 1 on (None: four in the upper half)
-        # tokens of a text that are read (None: 400 of an LSTM, 256 of a causal reader)
+        # tokens of a text that are read (None: 400 of an LSTM, 1,024 of a causal reader)
         max_len: int | None = None,
         long: str = 'end',  # of a longer text: its `end`, or the mean of all its `pieces`
         bs: int = 32,  # texts read at once, at most

@@ -33,7 +33,7 @@ from .model_folder import _load_folder, halve_file, read_settings, save_folder, 
 from .numericalization import remap_rows
 from .pretraining import Pretrained, SampledSoftmaxLoss, load_matched, pretrained
 from .processor import UNK_ID, TextProcessor, tokenize
-from .reader_features import LSTMReader, open_reader, reader_kind, warn_of_unknown
+from .reader_features import CausalReader, LSTMReader, open_reader, reader_kind, warn_of_unknown
 from .rules import SPECIAL_TOKENS
 from nlpdeep.texts import (
     as_frame,
@@ -49,7 +49,7 @@ from nlpdeep.texts import (
 )
 from nlpdeep.ulmfit import (
     Classifier,
-    as_choices,
+    calibrated_loss,
     class_probs,
     fit_classifier,
     fit_temperature,
@@ -328,7 +328,7 @@ class ProbeModel:
     """
 
     reader: object  # an `LSTMReader` or a `CausalReader`
-    asked: dict  # how it was opened: base, question, layers, max_len, long
+    asked: dict  # how it was opened: base, question, layers, max_len, long, states
     mean: np.ndarray
     scale: np.ndarray
     coef: np.ndarray  # (features, classes)
@@ -403,7 +403,10 @@ class ProbeModel:
             reader = LSTMReader(models, asked['question'], longest)
         else:
             place = path / 'lm' if (path / 'lm').is_dir() else asked['base']
-            reader = open_reader(place, **{k: asked[k] for k in ('question', 'layers', 'max_len', 'long')})
+            asked.setdefault('states', 'both')
+            if asked['max_len'] is None:  # as the first version wrote it
+                asked['max_len'] = 256
+            reader = CausalReader.open(place, **{k: asked[k] for k in _ASKED})
         mean, scale, coef, bias = (head[k].numpy() for k in _HEAD)
         n = len(cfg['classes'])
         if (scale.shape, bias.shape, coef.shape) != (mean.shape, (n,), (mean.size, n)):
@@ -440,6 +443,7 @@ def _fill_lm(d, lm, half):
 
 # %% ../nbs/10a_text_classifier.ipynb #480595bc
 _HEAD = ('mean', 'scale', 'coef', 'intercept')
+_ASKED = ('question', 'layers', 'max_len', 'long', 'states')  # how a reader is asked
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # C of logistic regression: small is simple
 
 
@@ -514,13 +518,6 @@ def _regress_from(x, y, start, C, weights, several):
     return (coef + moved).detach().numpy(), bias.detach().numpy()
 
 # %% ../nbs/10a_text_classifier.ipynb #d528732c
-def _loss_at_best(z, y):
-    "The temperature of scores and the log loss at it."
-    t = fit_temperature(z, y)
-    z, y = as_choices(z / t, y)
-    return t, float(F.cross_entropy(z, y))
-
-
 def _old_head(old, known, classes):
     "Coefficients and biases of an earlier probe for `classes`; those of a new class are zero."
     coef, bias = np.zeros((len(old.mean), len(classes))), np.zeros(len(classes))
@@ -565,9 +562,11 @@ def _fit_probe(texts, y, held, classes, reader, asked, weights, several, seed, l
                 z.append(xb @ coef + bias)
                 target.append(yb)
             z, target = np.concatenate(z), np.concatenate(target)
-            tried[C] = (*_loss_at_best(z, target), z, target)
-        C = min(tried, key=lambda c: tried[c][1])
-        temperature, loss, z, target = tried[C]
+            loss = calibrated_loss(z, target, None if several else weights)
+            tried[C] = loss, z, target
+        C = min(tried, key=lambda c: tried[c][0])
+        loss, z, target = tried[C]
+        temperature = fit_temperature(z, target)
         right = ((z > 0) == target).all(1) if several else z.argmax(1) == target
         coef, bias = regress(x, y, C)
     log(f'  C = {C:g}: accuracy {right.mean():.1%} on texts it had not learned from')
@@ -684,7 +683,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         question: str | None = None,
         layers: Iterable[int] | None = None,
         max_len: int | None = None,
-        long: str = 'end',  # how a reader is asked: as in `ReaderFeatures`
+        long: str = 'end',
+        states: str = 'both',  # how a reader is asked: as in `ReaderFeatures`
         class_weight: Any = 'auto',  # see `class_weights`
         calibrate: bool = True,  # fit a temperature, so that probabilities say how often they are right
         # stop fine-tuning after so many epochs without a better one; None: never. The best epoch is kept
@@ -722,7 +722,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         clip: float | None = None,
     ):
         self.cfg, self.say, self.base, self.how = cfg, say, base, how
-        self.question, self.layers, self.max_len, self.long = question, layers, max_len, long
+        self.question, self.layers, self.max_len = question, layers, max_len
+        self.long, self.states = long, states
         self.class_weight, self.calibrate, self.patience = class_weight, calibrate, patience
         self.normalize, self.unknown, self.random_state = normalize, unknown, random_state
         self.backwards, self.lang, self.max_vocab, self.min_freq = backwards, lang, max_vocab, min_freq
@@ -828,10 +829,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 f'the classifier in {base} has learned {many if own.several_ else one}, and these texts come '
                 f'with {many if several else one}'
             )
-        asked = getattr(own._model, 'asked', None)
-        ways = ('question', 'layers', 'max_len') if asked else ()
-        other = [k for k in ways if getattr(self, k) not in (None, asked[k])]
-        other += ['long'] if asked and self.long not in ('end', asked['long']) else []
+        asked, plain = getattr(own._model, 'asked', None), dict(long='end', states='both')
+        given = {k: getattr(self, k) for k in _ASKED if asked and getattr(self, k) != plain.get(k)}
+        other = [k for k, v in given.items() if not _same_setting(v, asked.get(k, plain.get(k)))]
         if other:
             raise InputError(
                 f'the classifier in {base} asks its reader with {other[0]}={asked[other[0]]!r}: its rows '
@@ -859,6 +859,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 if trains
                 else "how='ask' needs a reader: base='en', for example"
             )
+        asks = [k for k, plain in (('layers', None), ('states', 'both')) if getattr(self, k) != plain]
+        if how == 'finetune' and asks:
+            raise InputError(f"{asks[0]} belongs to how='ask': fine-tuning has no use for it")
         return base, kind, how, why, self._settings(base, kind, own) if how == 'finetune' else None
 
     def _choose(self, kind, n_labels, several, trains):
@@ -998,12 +1001,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _probe(self, texts, y, held, classes, base, log, stage, several, own):
-        asked = dict(question=self.question, layers=self.layers, max_len=self.max_len, long=self.long)
         if own:
             reader, asked = own._model.reader, own._model.asked
         else:
-            reader = open_reader(base, **asked)
-            asked['base'] = base if isinstance(base, str) else 'own'
+            reader = open_reader(base, **{k: getattr(self, k) for k in _ASKED})
+            asked = dict(reader.asked, base=base if isinstance(base, str) else 'own')
         warn_of_unknown(reader.unknown(reader.ids(texts[:500])))
         weights, seed = class_weights(self.class_weight, y, classes), self._seed() % 2**32
         out = _fit_probe(texts, y, held, classes, reader, asked, weights, several, seed, log, stage, own)
@@ -1264,6 +1266,11 @@ def _several_frame(texts, labels, valid, unsup, classes, seed):
     return df.reset_index(drop=True), list(known), form
 
 # %% ../nbs/10a_text_classifier.ipynb #4b422608
+def _same_setting(a, b) -> bool:
+    "Are two settings the same, whatever holds them? A list that was saved as JSON was a tuple, say."
+    return sorted(a) == sorted(b) if _is_list(a) and _is_list(b) else a == b
+
+
 def _is_list(label) -> bool:
     return isinstance(label, (list, tuple, set, frozenset, np.ndarray))
 

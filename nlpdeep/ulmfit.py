@@ -25,7 +25,8 @@ from .training import classifier_learner
 
 # %% auto #0
 __all__ = ['MAX_BATCH_TOKENS', 'align_left', 'concat_pool', 'PoolingHead', 'Classifier', 'gradual_unfreezing', 'class_targets',
-           'class_loader', 'as_choices', 'all_right', 'fit_temperature', 'BestEpoch', 'fit_classifier', 'class_probs']
+           'class_loader', 'as_choices', 'all_right', 'fit_temperature', 'calibrated_loss', 'BestEpoch',
+           'fit_classifier', 'class_probs']
 
 # %% ../nbs/09e_classifier.ipynb #f765f73d
 def align_left(x: torch.Tensor, pad: int = PAD_ID) -> tuple[torch.Tensor, torch.Tensor]:
@@ -186,17 +187,17 @@ def all_right(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return ((logits > 0) == (y > 0.5)).all(1).float().mean()
 
 
-def fit_temperature(logits: Any, y: Any) -> float:
+def fit_temperature(logits: Any, y: Any, weight: torch.Tensor | None = None) -> float:
     """By what to divide scores (texts, classes) so that their softmax says how often it is right on texts
     whose true classes `y` (texts,) are known: the temperature of least log loss (Guo et al., 2017). Where a
     text may have several classes, `y` is (texts, classes) of 0 and 1, and the sigmoid says it. A weak prior
-    around 1 keeps a handful of texts from deciding.
+    around 1 keeps a handful of texts from deciding. `weight`: how much a text of each class counts.
     """
     logits, y = as_choices(logits, y)
 
     def cost(log_t):
         z = logits / math.exp(log_t)
-        return float(nn.functional.cross_entropy(z, y, reduction='sum')) + log_t**2
+        return float(nn.functional.cross_entropy(z, y, weight, reduction='sum')) + log_t**2
 
     best, step = 0.0, 0.5
     while step > 1e-3:  # the cost has one valley: walk down it, in ever smaller steps
@@ -207,10 +208,18 @@ def fit_temperature(logits: Any, y: Any) -> float:
     return math.exp(best)
 
 
+def calibrated_loss(logits: Any, y: Any, weight: torch.Tensor | None = None) -> float:
+    "The log loss at the best temperature; the arguments are those of `fit_temperature`."
+    weight = None if weight is None else torch.as_tensor(weight).double().cpu()
+    t = fit_temperature(logits, y, weight)
+    logits, y = as_choices(logits, y)
+    return float(nn.functional.cross_entropy(logits / t, y, weight))
+
+
 class BestEpoch(Callback):
     """Keeps the weights of the epoch of least *calibrated* validation loss: the loss at `fit_temperature`'s
     temperature. (The plain loss rises as soon as a model is too sure of itself, long before it stops getting
-    better.) `losses` has one for each epoch.
+    better.) Classes count as they do in training. `losses` has one for each epoch.
     """
 
     order = Recorder.order + 5
@@ -227,9 +236,9 @@ class BestEpoch(Callback):
 
     def after_validate(self) -> None:
         logits, y = (torch.cat(o).numpy() for o in zip(*self.seen))
-        z, target = as_choices(logits, y)
-        z = z / fit_temperature(logits, y)
-        self.losses.append(float(nn.functional.cross_entropy(z, target)))
+        loss = self.learn.loss_func
+        weight = getattr(getattr(loss, 'func', loss), 'weight', None) if y.ndim == 1 else None
+        self.losses.append(calibrated_loss(logits, y, weight))
         if self.losses[-1] == min(self.losses):
             self.kept = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
 

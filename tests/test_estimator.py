@@ -10,12 +10,14 @@ import pickle
 import random
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fastai.basics import CrossEntropyLossFlat
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -28,11 +30,20 @@ from nlpdeep.causal_classifier import CausalClassifier, CausalClassifierConfig
 from nlpdeep.causal_models import save_pretrained, train_tiny
 from nlpdeep.core import InputError
 from nlpdeep.language_model import ULMFiTConfig
+from nlpdeep.model_folder import config_checksum
 from nlpdeep.pretraining import save_lm
 from nlpdeep.processor import TextProcessor, tokenize
-from nlpdeep.reader_features import ReaderFeatures, open_reader, reader_kind
+from nlpdeep.reader_features import (
+    CAUSAL_TOKENS,
+    CausalReader,
+    LSTMReader,
+    ReaderFeatures,
+    open_reader,
+    reader_kind,
+)
 from nlpdeep.text_classifier import TextClassifier, temper
 from nlpdeep.texts import evaluate_classes, normalize_text
+from nlpdeep.ulmfit import BestEpoch
 
 TINY = ULMFiTConfig(
     max_vocab=400, min_freq=1, emb_sz=12, n_hid=16, lm_epochs=1, epochs=2, lm_bs=4, seq_len=12, bs=16,
@@ -220,6 +231,44 @@ def test_saved_and_loaded(models, texts, kind, tmp_path, monkeypatch):
         c.predict_proba(texts[0][:3]),
         atol=1e-6,
     )
+
+
+@pytest.mark.parametrize('kind', ['lstm', 'causal'])
+def test_an_open_reader_is_saved_as_it_asks(texts, reader, tiny_causal, kind, tmp_path):
+    "Not as a reader of that name asks where nothing is said."
+    if kind == 'lstm':
+        base = LSTMReader.open(reader, question='. the story was', max_len=4)
+    else:
+        base = CausalReader.open(tiny_causal, ' it was', max_len=4, layers=(1,), states='question')
+    c = TextClassifier(base=base).fit(*texts)
+    c.save(tmp_path / 'c')
+    again = TextClassifier.load(tmp_path / 'c')
+    assert np.allclose(again.predict_proba(texts[0]), c.predict_proba(texts[0]), atol=1e-6)
+    assert again._model.asked == c._model.asked
+
+
+def test_where_the_states_stand(texts, tiny_causal, tmp_path):
+    "Settings of a causal reader reach it, stand in the folder, and a folder without them is read as before."
+    asked = dict(question=' it was', layers=(2, 1), states='question')
+    c = TextClassifier(base=tiny_causal, **asked).fit(*texts)
+    assert c._model.reader.layers == [1, 2] and c._model.coef.shape[0] == 2 * 64
+    assert c._model.asked['max_len'] == CAUSAL_TOKENS
+    c.save(tmp_path / 'c')
+    on = TextClassifier(base=tmp_path / 'c', **asked).fit(*texts)  # the same settings, as JSON has them
+    assert on._model.asked == c._model.asked
+    TextClassifier(base=tiny_causal).fit(*texts).save(tmp_path / 'd')
+    with pytest.raises(InputError, match='states'):
+        TextClassifier(base=tmp_path / 'd', states='question').fit(*texts)
+    for bad in (dict(states='question'), dict(layers=(1,))):
+        with pytest.raises(InputError, match="how='ask'"):
+            TextClassifier(base=tiny_causal, how='finetune', **bad).fit(*texts)
+    config = json.loads((tmp_path / 'd' / 'config.json').read_text())
+    config['asked'].pop('states')
+    config['asked']['max_len'] = None
+    config['checksum'] = config_checksum(config)
+    (tmp_path / 'd' / 'config.json').write_text(json.dumps(config))
+    old = TextClassifier.load(tmp_path / 'd')._model.asked
+    assert old['states'] == 'both' and old['max_len'] == 256
 
 
 def test_a_folder_of_before_is_read(models, texts, tmp_path):
@@ -558,6 +607,22 @@ def test_a_rare_class_is_found(reader):
         recall('heavy')
     with pytest.raises(InputError, match='class_weight'):
         recall(dict(other=2.0))
+
+
+@pytest.mark.parametrize('weight', [None, [1.0, 19.0]])
+def test_the_best_epoch_counts_classes_as_training_does(weight):
+    "An epoch that never says the rare class has the lower plain loss."
+    rare = torch.arange(200) % 20 == 0
+    blind = torch.tensor([3.0, 0.0]).expand(200, 2)
+    sees = torch.where(
+        (torch.arange(200) % 4 == 0)[:, None], torch.tensor([0.0, 2.0]), torch.tensor([2.0, 0.0])
+    )
+    best = BestEpoch(torch.nn.Linear(1, 1))
+    best.learn = SimpleNamespace(loss_func=CrossEntropyLossFlat(weight=weight and torch.tensor(weight)))
+    for scores in (blind, sees):
+        best.seen = [(scores[:100], rare[:100].long()), (scores[100:], rare[100:].long())]
+        best.after_validate()
+    assert best.restore() == (1 if weight else 0)
 
 
 def test_class_weights_reach_fine_tuning(texts):
