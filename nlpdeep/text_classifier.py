@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import html
 import numbers
 import time
@@ -158,14 +159,15 @@ class ULMFiTModel:
         ids = self.words(texts)
         return float((np.concatenate(ids) == UNK_ID).mean()) if ids else 0.0
 
-    def left_out(self, text: str, most: int) -> tuple[list[str], np.ndarray]:
-        "The stretches of a text, at most so many, and the probabilities of the text and of it without each."
+    def left_out(self, text: str, most: int) -> tuple[list[str], list, Callable]:
+        """The stretches of a text, at most so many; the text and it without each, and what gives their
+        probabilities.
+        """
         toks = self.words.tokenize([text])[0]
         spans = _stretches(word_spans(toks), most)
         rows = self.words.ids([toks] + [toks[:a] + toks[b:] for a, b in spans])
-        return [self.words.text(toks[a:b]) for a, b in spans], class_probs(
-            self.net, rows, several=self.several
-        )
+        names = [self.words.text(toks[a:b]) for a, b in spans]
+        return names, rows, functools.partial(class_probs, self.net, several=self.several)
 
     def save(self, path: str | Path, config: dict, extra: dict | None, half: bool = False) -> Path:
         weights = {
@@ -357,11 +359,11 @@ class ProbeModel:
     def unknown(self, texts: Collection[str]) -> float:
         return self.reader.unknown(self.reader.ids(texts)) if len(texts) else 0.0
 
-    def left_out(self, text: str, most: int) -> tuple[list[str], np.ndarray]:
+    def left_out(self, text: str, most: int) -> tuple[list[str], list, Callable]:
         words = text.split()
         spans = _stretches([(k, k + 1) for k in range(len(words))], most)
         rows = [text, *(' '.join(words[:a] + words[b:]) for a, b in spans)]
-        return [' '.join(words[a:b]) for a, b in spans], self.probs(rows)
+        return [' '.join(words[a:b]) for a, b in spans], rows, self.probs
 
     def save(self, path: str | Path, config: dict, extra: dict | None, half: bool = False) -> Path:
         head = {k: torch.from_numpy(np.ascontiguousarray(getattr(self, k))) for k in _HEAD}
@@ -590,11 +592,11 @@ class CausalModel:
     def unknown(self, texts: Collection[str]) -> float:
         return 0.0
 
-    def left_out(self, text: str, most: int | None) -> tuple[list[str], np.ndarray]:
+    def left_out(self, text: str, most: int) -> tuple[list[str], list, Callable]:
         words = text.split()
         spans = _stretches([(k, k + 1) for k in range(len(words))], most)
         rows = [text, *(' '.join(words[:a] + words[b:]) or text for a, b in spans)]
-        return [' '.join(words[a:b]) for a, b in spans], self.probs(rows)
+        return [' '.join(words[a:b]) for a, b in spans], rows, self.probs
 
     def save(self, path: str | Path, config: dict, extra: dict | None, half: bool = False) -> Path:
         c = self.inner
@@ -645,6 +647,7 @@ def _fit_causal(df, classes, base, settings_, weights, patience, log, stage, sev
 
 # %% ../nbs/10a_text_classifier.ipynb #c03003d4
 _UNKNOWN = 'refuse', 'guess', 'skip'
+_AT_ONCE = 32  # texts that `explain` judges before its bar moves
 
 
 def _check_unknown(unknown):
@@ -1106,7 +1109,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     ) -> Explanation:
         """By how much the log-odds of `label` (default: the likeliest class) fall when a word is left out,
         for each word of a text, or stretch of words in a long one: at most `pieces` (None: as many as take
-        seconds).
+        seconds). A bar shows how far it is, where `say` was given and a person watches.
         """
         whole = self.predict_proba([text], unknown)[0]
         if label is not None and label not in self.classes:
@@ -1117,8 +1120,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         text = normalize_text(text) if self.normalize else text
         if pieces is None:
             pieces = int(np.clip(30_000 // max(len(text.split()), 1), 20, 200))
-        names, probs = self._model.left_out(text, pieces)
-        probs = temper(probs.astype(float), self.temperature_, self.several_ is not None)
+        names, rows, judge = self._model.left_out(text, pieces)
+        probs = []
+        with (self.log or ProgressLog(self.say)).bar(len(rows), 'explaining') as bar:
+            for first in range(0, len(rows), _AT_ONCE):
+                probs.append(judge(rows[first : first + _AT_ONCE]))
+                bar.update(len(probs[-1]))
+        probs = temper(np.concatenate(probs).astype(float), self.temperature_, self.several_ is not None)
         return Explanation(zip(names, left_out_effects(probs, k, bool(self.several_))), str(self.classes[k]))
 
     # -- on disk

@@ -2,6 +2,7 @@
 that say how often they are right, rows that cannot be judged, threads and forks, folders.
 """
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -29,7 +30,7 @@ from nlpdeep.awd_lstm import language_model
 from nlpdeep.causal_classifier import CausalClassifier, CausalClassifierConfig
 from nlpdeep.causal_models import save_pretrained, train_tiny
 from nlpdeep.core import InputError
-from nlpdeep.language_model import ULMFiTConfig
+from nlpdeep.language_model import ProgressLog, ULMFiTConfig
 from nlpdeep.model_folder import config_checksum
 from nlpdeep.pretraining import save_lm
 from nlpdeep.processor import TextProcessor, tokenize
@@ -740,3 +741,21 @@ def test_explain_names_the_word(models):
     asked = dict(models['asked'].explain('a warm and funny film with music', label=1))
     assert max(asked, key=asked.get) in ('warm', 'funny')
     assert len(models['asked'].explain('warm film ' * 500)) <= 40
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_explain_shows_how_far_it_is(models, kind, monkeypatch):
+    "And says the same as in one go."
+    seen = []
+
+    @contextlib.contextmanager
+    def bar(self, total, name):
+        seen.append(total)
+        yield SimpleNamespace(update=seen.append)
+
+    monkeypatch.setattr(ProgressLog, 'bar', bar)
+    text = 'a warm and funny film with music ' * 9
+    got = models[kind].explain(text, label=1)
+    assert seen[0] == sum(seen[1:]) == len(got) + 1 == 64 and len(seen) == 3
+    monkeypatch.setattr('nlpdeep.text_classifier._AT_ONCE', 1000)
+    assert np.allclose([e for _, e in got], [e for _, e in models[kind].explain(text, label=1)], atol=1e-3)
