@@ -612,6 +612,8 @@ class CausalModel:
         from nlpdeep.causal_classifier import CausalClassifier, CausalClassifierConfig, LastToken
         from nlpdeep.causal_models import load_pretrained
 
+        if cfg['causal'] is None:
+            return cls(CausalClassifier.load(path))
         lm = load_pretrained(path / 'lm')._replace(name=cfg['model'])
         c = CausalClassifier(lm, CausalClassifierConfig(**cfg['causal']))
         c.classes, c.several = cfg['classes'], bool(cfg.get('form'))
@@ -1150,8 +1152,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, path: str | Path, say: Callable | None = None) -> TextClassifier:
-        """The classifier in a model folder, ready to predict on this machine; an InputError where the folder
-        is not whole, or does not fit here.
+        """The classifier in a model folder, of `save` or of `CausalClassifier.save`, ready to predict on this
+        machine; an InputError where the folder is not whole, or does not fit here.
         """
         path = user_path(path)
         return read_whole(path, lambda: cls._load(path, say))
@@ -1159,6 +1161,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     @classmethod
     def _load(cls, path: Path, say: Callable | None) -> TextClassifier:
         weights, words, cfg = _load_folder(path)  # `load` holds the folder
+        if str(cfg.get('kind')).startswith('causal'):  # a folder of `CausalClassifier`
+            cfg |= dict(causal=None, info={}, normalize=False)
         of = {'asked': ProbeModel, 'causal': CausalModel, 'settings': ULMFiTModel}
         kinds = [m for k, m in of.items() if k in cfg]
         if not kinds:

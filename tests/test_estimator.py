@@ -759,3 +759,18 @@ def test_explain_shows_how_far_it_is(models, kind, monkeypatch):
     assert seen[0] == sum(seen[1:]) == len(got) + 1 == 64 and len(seen) == 3
     monkeypatch.setattr('nlpdeep.text_classifier._AT_ONCE', 1000)
     assert np.allclose([e for _, e in got], [e for _, e in models[kind].explain(text, label=1)], atol=1e-3)
+
+
+def test_a_folder_of_a_causal_classifier(texts, tiny_causal, tmp_path):
+    "It answers as the class that saved it, and is gone on with."
+    c = CausalClassifier(tiny_causal, TINY_CAUSAL).fit(*texts)
+    c.save(tmp_path / 'c')
+    loaded = TextClassifier.load(tmp_path / 'c')
+    assert np.allclose(loaded.predict_proba(texts[0]), c.predict_proba(texts[0]), atol=1e-5)
+    assert loaded.how_ == 'finetune' and loaded.classes == c.classes
+    on = TextClassifier(base=tmp_path / 'c').fit(*texts)
+    assert on.how_ == 'finetune' and '2 classes' in on.why_
+    on.save(tmp_path / 'on')
+    assert np.allclose(
+        TextClassifier.load(tmp_path / 'on').predict_proba(texts[0]), on.predict_proba(texts[0]), atol=1e-5
+    )
