@@ -215,7 +215,7 @@ def calibrated_loss(logits: Any, y: Any, weight: torch.Tensor | None = None) -> 
     logits, y = as_choices(logits, y)
     return float(nn.functional.cross_entropy(logits / t, y, weight))
 
-
+# %% ../nbs/09e_classifier.ipynb #7d0c51e5
 class BestEpoch(Callback):
     """Keeps the weights of the epoch of least *calibrated* validation loss: the loss at `fit_temperature`'s
     temperature. (The plain loss rises as soon as a model is too sure of itself, long before it stops getting
