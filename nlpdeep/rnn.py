@@ -45,8 +45,9 @@ class LMModel2(LMModel1):
 # %% ../nbs/05_rnn.ipynb #fe04bd24
 def _fits(h, x):
     "Complain when a kept state has another batch size than `x`."
-    if isinstance(h, tuple):
+    if isinstance(h, tuple):  # an LSTM's state is a pair (chapter 06)
         h = h[0]
+    # a state is (bs, n_hid) or (n_layers, bs, n_hid)
     if torch.is_tensor(h) and h.shape[-2] != x.shape[0]:
         raise InputError(
             f'the state was kept from a batch of {h.shape[-2]}, this one has '
@@ -124,7 +125,7 @@ def check_sequence(x: torch.Tensor, n_in: int, batch_first: bool) -> None:
         )
 
 
-def check_state(h: torch.Tensor | tuple | None, shape: tuple) -> None:
+def check_state(h: torch.Tensor, shape: tuple) -> None:
     "Complain unless the passed state has `shape`, (n_layers, bs, n_hid)."
     if tuple(h.shape) != shape:
         raise InputError(
@@ -151,10 +152,11 @@ class RNN(nn.Module):
         check_sequence(x, self.n_in, self.batch_first)
         steps = 1 if self.batch_first else 0
         xs = x.unbind(steps)  # the words, each (bs, n_in)
-        shape, last = (len(self.cells), len(xs[0]), self.n_hid), []
+        shape = (len(self.cells), xs[0].shape[0], self.n_hid)
         if state is None:
             state = x.new_zeros(shape)
         check_state(state, shape)
+        last = []  # the last state of each layer
         for cell, h in zip(self.cells, state):
             outs = []
             for x_t in xs:

@@ -1,12 +1,12 @@
-"""How far back does the gradient reach in a trained recurrent network, and does that decide how well it counts?
-Tanh and ReLU, one, two and four layers.
+"""How far back does the gradient reach in a trained recurrent network, and does that decide how well it
+counts? Tanh and ReLU, one, two and four layers.
 
 The recipe is LMModel5's of `human_numbers`: 15 epochs of Human Numbers, peak rate 0.003, 64 units. PyTorch's
 `nn.RNN` trains (it is the quicker one and starts from the same weights); its weights are then copied into
 ours, whose states can be asked for gradients. Record: nbs/results/number_gradients.json (config `act` and
-`layers`). `back_k` is the size of the gradient of the last output with respect to the state of layer k sixteen
-steps earlier, as a share of that with respect to the last state of the top layer; `fresh_k` the same before
-training; `slope_k` the mean slope of the activation. All three on stretches of 40 words of validation text.
+`layers`). `back_k` is the size of the gradient of the last output with respect to the state of layer k,
+sixteen steps earlier, as a share of that with respect to the last state of the top layer; `fresh_k` the same
+before training; `slope_k` the mean slope of the activation. All on stretches of 40 words of validation text.
 """
 
 import torch
