@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from .core import InputError
 
 # %% auto #0
-__all__ = ['LMModel1', 'LMModel2', 'LMModel3', 'LMModel4', 'RNNCell', 'cell_weights', 'check_sequence', 'check_state', 'RNN',
-           'torch_name', 'detached', 'LMModel5']
+__all__ = ['LMModel1', 'LMModel2', 'LMModel3', 'LMModel4', 'RNNCell', 'cell_weights', 'check_sequence', 'check_state',
+           'torch_name', 'RNN', 'detached', 'LMModel5']
 
 # %% ../nbs/05_rnn.ipynb #c8f3ce8f
 class LMModel1(nn.Module):
@@ -114,7 +114,7 @@ def cell_weights(cell: nn.Module, n_in: int, n_hid: int, gates: int) -> None:
     for p in cell.parameters():
         nn.init.uniform_(p, -(n_hid**-0.5), n_hid**-0.5)
 
-# %% ../nbs/05_rnn.ipynb #bc95e3af
+
 def check_sequence(x: torch.Tensor, n_in: int, batch_first: bool) -> None:
     "Complain unless `x` is a batch of sequences of `n_in` numbers a step."
     shape = '(bs, seq, n_in)' if batch_first else '(seq, bs, n_in)'
@@ -133,6 +133,11 @@ def check_state(h: torch.Tensor, shape: tuple) -> None:
         )
 
 
+def torch_name(name: str) -> str:
+    "The name in `nn.RNN`, `nn.LSTM`, `nn.GRU`: `cells.1.weight_ih` is `weight_ih_l1`."
+    return re.sub(r'cells\.(\d+)\.(\w+)$', r'\2_l\1', name)
+
+# %% ../nbs/05_rnn.ipynb #bc95e3af
 class RNN(nn.Module):
     "Layers of cells run along a sequence, with the interface of `nn.RNN`."
 
@@ -165,11 +170,6 @@ class RNN(nn.Module):
             xs = outs  # what the next layer reads
             last.append(h)
         return torch.stack(xs, steps), torch.stack(last)
-
-
-def torch_name(name: str) -> str:
-    "The name in `nn.RNN`, `nn.LSTM`, `nn.GRU`: `cells.1.weight_ih` is `weight_ih_l1`."
-    return re.sub(r'cells\.(\d+)\.(\w+)$', r'\2_l\1', name)
 
 # %% ../nbs/05_rnn.ipynb #fbe27035
 def detached(state: torch.Tensor | tuple | None) -> torch.Tensor | tuple | None:
