@@ -25,7 +25,7 @@ PLAN = Plan(
     minutes=4,
     data='human_numbers, last fifth',
     configs=[dict(act=act, layers=n, epochs=15, lr=3e-3) for act in ('relu', 'tanh') for n in (1, 2, 4)],
-    seeds=range(3),
+    seeds=range(5),
 )
 
 
