@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from .core import InputError
 
 # %% auto #0
-__all__ = ['LMModel1', 'LMModel2', 'LMModel3', 'LMModel4', 'RNNCell', 'cell_weights', 'check_sequence', 'check_state', 'RNN',
-           'torch_name', 'detached', 'LMModel5']
+__all__ = ['LMModel1', 'LMModel2', 'LMModel3', 'LMModel4', 'RNNCell', 'cell_weights', 'check_sequence', 'check_state',
+           'torch_name', 'RNN', 'detached', 'LMModel5']
 
 # %% ../nbs/05_rnn.ipynb #c8f3ce8f
 class LMModel1(nn.Module):
@@ -45,8 +45,9 @@ class LMModel2(LMModel1):
 # %% ../nbs/05_rnn.ipynb #fe04bd24
 def _fits(h, x):
     "Complain when a kept state has another batch size than `x`."
-    if isinstance(h, tuple):
+    if isinstance(h, tuple):  # an LSTM's state is a pair (chapter 06)
         h = h[0]
+    # a state is (bs, n_hid) or (n_layers, bs, n_hid)
     if torch.is_tensor(h) and h.shape[-2] != x.shape[0]:
         raise InputError(
             f'the state was kept from a batch of {h.shape[-2]}, this one has '
@@ -113,7 +114,7 @@ def cell_weights(cell: nn.Module, n_in: int, n_hid: int, gates: int) -> None:
     for p in cell.parameters():
         nn.init.uniform_(p, -(n_hid**-0.5), n_hid**-0.5)
 
-# %% ../nbs/05_rnn.ipynb #bc95e3af
+
 def check_sequence(x: torch.Tensor, n_in: int, batch_first: bool) -> None:
     "Complain unless `x` is a batch of sequences of `n_in` numbers a step."
     shape = '(bs, seq, n_in)' if batch_first else '(seq, bs, n_in)'
@@ -124,7 +125,7 @@ def check_sequence(x: torch.Tensor, n_in: int, batch_first: bool) -> None:
         )
 
 
-def check_state(h: torch.Tensor | tuple | None, shape: tuple) -> None:
+def check_state(h: torch.Tensor, shape: tuple) -> None:
     "Complain unless the passed state has `shape`, (n_layers, bs, n_hid)."
     if tuple(h.shape) != shape:
         raise InputError(
@@ -132,6 +133,11 @@ def check_state(h: torch.Tensor | tuple | None, shape: tuple) -> None:
         )
 
 
+def torch_name(name: str) -> str:
+    "The name in `nn.RNN`, `nn.LSTM`, `nn.GRU`: `cells.1.weight_ih` is `weight_ih_l1`."
+    return re.sub(r'cells\.(\d+)\.(\w+)$', r'\2_l\1', name)
+
+# %% ../nbs/05_rnn.ipynb #bc95e3af
 class RNN(nn.Module):
     "Layers of cells run along a sequence, with the interface of `nn.RNN`."
 
@@ -151,10 +157,11 @@ class RNN(nn.Module):
         check_sequence(x, self.n_in, self.batch_first)
         steps = 1 if self.batch_first else 0
         xs = x.unbind(steps)  # the words, each (bs, n_in)
-        shape, last = (len(self.cells), len(xs[0]), self.n_hid), []
+        shape = (len(self.cells), xs[0].shape[0], self.n_hid)
         if state is None:
             state = x.new_zeros(shape)
         check_state(state, shape)
+        last = []  # the last state of each layer
         for cell, h in zip(self.cells, state):
             outs = []
             for x_t in xs:
@@ -163,11 +170,6 @@ class RNN(nn.Module):
             xs = outs  # what the next layer reads
             last.append(h)
         return torch.stack(xs, steps), torch.stack(last)
-
-
-def torch_name(name: str) -> str:
-    "The name in `nn.RNN`, `nn.LSTM`, `nn.GRU`: `cells.1.weight_ih` is `weight_ih_l1`."
-    return re.sub(r'cells\.(\d+)\.(\w+)$', r'\2_l\1', name)
 
 # %% ../nbs/05_rnn.ipynb #fbe27035
 def detached(state: torch.Tensor | tuple | None) -> torch.Tensor | tuple | None:
