@@ -76,9 +76,9 @@ class LSTM(RNN):
             state = x.new_zeros(shape), x.new_zeros(shape)
         for s in state:
             check_state(s, shape)  # h and c, each (n_layers, bs, n_hid)
-        for cell, h, c in zip(self.cells, *state):
+        for cell, h, c in zip(self.cells, *state):  # layer by layer: its cell, its two states
             outs = []
-            for x_t in xs:
+            for x_t in xs:  # word by word
                 h, c = cell(x_t, (h, c))
                 outs.append(h)
             xs = outs  # what the next layer reads

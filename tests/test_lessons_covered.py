@@ -91,7 +91,7 @@ FURTHER = [
     ('what to do where detection fails', '13_machine_text', '**6. Think.**'),
     ('why h may begin as 0', '05_rnn', 'What is the hidden state, and where is it in LMModel1? Why may h'),
     ('an LSTM from scratch', '06_lstm', '## The same, fused'),
-    ("a GRU from scratch, and PyTorch's", '06_lstm', '## GRU: two gates do as well'),
+    ("a GRU from scratch, and PyTorch's", '06_lstm', '## The GRU: two gates will do'),
     ("fastai's AWD-LSTM, line by line", '07_awd_lstm', '## The full model'),
     ('a classifier from a transformer', '12_gpt2_classifier', '## The exercise'),
     ('another model, tokenizer, prompt', '11_gpt2', '**6. Try another model, another tokenizer'),

@@ -47,7 +47,7 @@ PLAN = Plan(
     configs=[
         dict(words=words, learner=learner)
         for words in (10_000, 60_000)
-        for learner in ('fastai, fp32', f'ours, {lm_precision(words)}')
+        for learner in ('fastai, fp32', 'ours, fp32', f'ours, {lm_precision(words)}')
     ],
     seeds=(0,),
 )
