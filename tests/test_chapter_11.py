@@ -4,8 +4,10 @@ import notebooks as nbs
 import pytest
 import torch
 from torch import nn
+from transformers import GPT2Config as HFConfig
+from transformers import GPT2LMHeadModel
 
-from nlpdeep.causal_models import CausalLM, load_pretrained, save_pretrained
+from nlpdeep.causal_models import CausalLM, load_pretrained, save_pretrained, tiny_tokenizer
 from nlpdeep.core import InputError
 from nlpdeep.gpt2 import GPT2, GPT2Config, KVCache, causal_mask, position_ids
 
@@ -61,11 +63,6 @@ def test_positions_and_mask():
 
 def test_the_published_weights_would_speak(tmp_path):
     "`let_it_speak` of the chapter's page, on a small GPT-2 of random numbers in a folder."
-    from transformers import GPT2Config as HFConfig
-    from transformers import GPT2LMHeadModel
-
-    from nlpdeep.causal_models import tiny_tokenizer
-
     cells = nbs.read(nbs.NBS / '11_gpt2.ipynb')['cells']
     sources = [''.join(c['source']) for c in cells if c['cell_type'] == 'code']
     (speak,) = [s for s in sources if 'def let_it_speak' in s]
