@@ -1,8 +1,13 @@
 "What chapter 11 exports: the model with a cache, a mask and both at once."
 
+import notebooks as nbs
 import pytest
 import torch
+from torch import nn
+from transformers import GPT2Config as HFConfig
+from transformers import GPT2LMHeadModel
 
+from nlpdeep.causal_models import CausalLM, load_pretrained, save_pretrained, tiny_tokenizer
 from nlpdeep.core import InputError
 from nlpdeep.gpt2 import GPT2, GPT2Config, KVCache, causal_mask, position_ids
 
@@ -54,3 +59,33 @@ def test_positions_and_mask():
     assert position_ids(mask, 4).tolist() == [[0, 0, 0, 1], [0, 1, 2, 3]]
     assert causal_mask(mask, 2, 4)[0, 0].tolist() == [[False, False, True, False], [False, False, True, True]]
     assert torch.equal(causal_mask(None, 4, 4)[0, 0], torch.ones(4, 4).tril().bool())
+
+
+def test_the_published_weights_would_speak(tmp_path):
+    "`let_it_speak` of the chapter's page, on a small GPT-2 of random numbers in a folder."
+    cells = nbs.read(nbs.NBS / '11_gpt2.ipynb')['cells']
+    sources = [''.join(c['source']) for c in cells if c['cell_type'] == 'code']
+    (speak,) = [s for s in sources if 'def let_it_speak' in s]
+    (parity,) = [s for s in sources if 'def linearized' in s]
+    page = {
+        'torch': torch,
+        'nn': nn,
+        'GPT2': GPT2,
+        'InputError': InputError,
+        'load_pretrained': load_pretrained,
+    }
+    exec(parity[: parity.index('class LogitsOnly')], page)
+    exec(speak[: speak.index('try:\n')], page)
+
+    tok = tiny_tokenizer(['with great power comes great responsibility'])
+    sizes = dict(vocab_size=len(tok), n_positions=64, n_embd=24, n_layer=2, n_head=4)
+    hf = GPT2LMHeadModel(HFConfig(**sizes, initializer_range=0.3, bos_token_id=0, eos_token_id=0)).eval()
+    save_pretrained(CausalLM(hf, tok, 'random'), tmp_path / 'gpt2')
+    text = 'with great power'
+    said = page['let_it_speak'](str(tmp_path / 'gpt2'), text)
+    ids = torch.tensor([tok(text)['input_ids']])
+    kept = dict(max_new_tokens=20, min_new_tokens=20, do_sample=False, pad_token_id=0, eos_token_id=None)
+    theirs = hf.generate(ids, attention_mask=torch.ones_like(ids), **kept)
+    assert said == tok.decode(theirs[0])
+    with pytest.raises(InputError, match='no folder'):
+        page['let_it_speak'](str(tmp_path / 'nowhere'))
