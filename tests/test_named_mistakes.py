@@ -198,7 +198,7 @@ def movie_snippets():
 two = np.array([True, False])
 right = {'TF-IDF': two, 'mean and answer': two}
 ulmfit_right, tfidf_right, p_test = two, two, np.array([[0.9, 0.1], [0.4, 0.6]])
-paired = pd.DataFrame({'low': [0.0], 'high': [1.0]})
+intervals = {'paired, drawing films': (0.0, 1.0)}
 raw = soft = pd.DataFrame({'claimed': [0.6], 'right': [0.5], 'reviews': [2]})
 """
 
