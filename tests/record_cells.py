@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import re
+from html import unescape
 
 import notebooks as nbs
 
@@ -93,7 +94,8 @@ def _html(o) -> str:
 
 def _plain(html) -> str:
     html = re.sub(r'(?s)<style.*?</style>', '', html)
-    text = re.sub(r'\s+', ' ', re.sub(r'<[^>]+>', ' ', html)).strip()
+    # pandas 2 writes a no-break space as it is, pandas 3 as an entity
+    text = re.sub(r'\s+', ' ', unescape(re.sub(r'<[^>]+>', ' ', html))).strip()
     # a record that the notebook makes itself is of this machine and this day
     return re.sub(r'(recorded in toy\.json) .*?(?= · mean|$)', r'\1', text)
 
