@@ -152,7 +152,7 @@ def run_ulmfit(
         curves=curves,
         n_judged=len(mine),
         mistakes=wrong,
-        settings=vars(cfg),
+        settings=vars(clf.cfg_),  # with the sizes of the model it began with
         confusion=judged[last]['confusion'].tolist(),
         interval=accuracy_interval(scores['accuracy'][last], len(mine)),
         command=this_command(),

@@ -341,7 +341,7 @@ def measured() -> str:
             f'films that are new to it; TF-IDF with logistic regression {percent(default, "tfidf")} '
             f'({n(default)}, {mean(o["minutes"] for o in default):.0f} minutes each on two cores).',
             f'- **IMDb, a hundred labels:** {percent(asked, "test")} of the test reviews with a small '
-            f'pretrained transformer that is asked and not fine-tuned, on two cores; TF-IDF '
+            f'pretrained transformer that only reads (nothing in it is trained), on two cores; TF-IDF '
             f'{percent(counted, "test")} ({n(asked)}).',
             f'- **IMDb, all labels:** {percent(imdb, "test")} with both directions of the model that ships; '
             f'TF-IDF {percent(words, "test")} ({n(imdb)}). The lessons reach {lessons} with a larger one.',
