@@ -116,6 +116,7 @@ class Remembered:
         self.reader, self.clock, self.on = reader, clock, True
         self.kept, self.seconds = {}, {}
         self.kind = getattr(reader, 'kind', 'causal')
+        self.asked = getattr(reader, 'asked', {})
 
     def features(self, texts: Collection[str]) -> np.ndarray:
         texts = list(texts)

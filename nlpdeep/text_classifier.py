@@ -1009,8 +1009,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         if own:
             reader, asked = own._model.reader, own._model.asked
         else:
-            reader = open_reader(base, **{k: getattr(self, k) for k in _ASKED})
-            asked = dict(reader.asked, base=base if isinstance(base, str) else 'own')
+            given = {k: getattr(self, k) for k in _ASKED}
+            reader = open_reader(base, **given)
+            name = base if isinstance(base, str) else 'own'
+            asked = given | getattr(reader, 'asked', {}) | dict(base=name)
         warn_of_unknown(reader.unknown(reader.ids(texts[:500])))
         weights, seed = class_weights(self.class_weight, y, classes), self._seed() % 2**32
         out = _fit_probe(texts, y, held, classes, reader, asked, weights, several, seed, log, stage, own)

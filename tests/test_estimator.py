@@ -774,3 +774,13 @@ def test_a_folder_of_a_causal_classifier(texts, tiny_causal, tmp_path):
     assert np.allclose(
         TextClassifier.load(tmp_path / 'on').predict_proba(texts[0]), on.predict_proba(texts[0]), atol=1e-5
     )
+
+
+def test_a_reader_of_ones_own_kind(texts, tiny_causal):
+    "What reads, and cannot say how it was asked, is asked all the same."
+    inner = CausalReader.open(tiny_causal)
+    own = SimpleNamespace(kind='causal', **{k: getattr(inner, k) for k in ('features', 'ids', 'unknown')})
+    c = TextClassifier(base=own).fit(*texts)
+    assert np.allclose(
+        c.predict_proba(texts[0]), TextClassifier(base=inner).fit(*texts).predict_proba(texts[0]), atol=1e-5
+    )
