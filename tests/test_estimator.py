@@ -274,8 +274,6 @@ def test_where_the_states_stand(texts, tiny_causal, tmp_path):
 
 def test_a_folder_of_before_is_read(models, texts, tmp_path):
     "Without temperature and Unicode's forms, as it was saved."
-    from nlpdeep.model_folder import config_checksum
-
     d = models['finetuned'].save(tmp_path / 'm')
     cfg = json.loads((d / 'config.json').read_text())
     from safetensors.torch import save_file
