@@ -1,10 +1,11 @@
 """Store how GPT-2's published tokenizer cuts a few telling texts, and every number up to 9,999, so that
-chapter 02 can show it anywhere.
+chapter 02 can show it anywhere; and the same texts under SmolLM2's, a later one of the same size (2024).
 
 $NLPDEEP_GPT2 is a folder with GPT-2's vocab.json and merges.txt.
 
-The pieces come from transformers' `GPT2Tokenizer`. Writes nbs/results/gpt2_pieces.json: `pieces` (text ->
-tokens, bytes shown as GPT-2 shows them),
+The pieces come from transformers' `GPT2Tokenizer`, and from SmolLM2's own tokenizer. Writes
+nbs/results/gpt2_pieces.json: `pieces` (text -> tokens, bytes shown as GPT-2 shows them), `later` (the same
+with SmolLM2), `sizes` (entries of the two lists),
 `cuts` (for 0, 1, ... 9,999 the lengths of the pieces, written one after the other: 22 means two pieces of two
     digits) and
 `cuts_after_space` (the same for ' 0', ' 1', ... ' 9999'; the space is not counted).
@@ -13,6 +14,7 @@ tokens, bytes shown as GPT-2 shows them),
 from gpt2_sample import published_files
 from transformers import GPT2Tokenizer
 
+from nlpdeep.causal_models import load_pretrained
 from nlpdeep.core import write_json
 from nlpdeep.records import results_dir
 from nlpdeep.runs import Plan, run_script
@@ -29,6 +31,8 @@ TEXTS = [
     '    return x',
     '127 + 677 = 804',
     '1275 + 6773 = 8048',
+    'the sum 127 + 677 = 804',
+    'the sum 1275 + 6773 = 8048',
     ' SolidGoldMagikarp',
     ' unfilmable',
     '3.11 > 3.9',
@@ -48,13 +52,15 @@ PLAN = Plan(
     makes='gpt2_pieces',
     chapter='02_tokenization',
     minutes=0,
-    needs="GPT-2's vocab.json and merges.txt",
+    needs="GPT-2's vocab.json and merges.txt, and SmolLM2",
 )
 
 
 def run(seed):
     tok = GPT2Tokenizer(*map(str, published_files()))
-    pieces = {t: tok.tokenize(t) for t in [*TEXTS, *LANGUAGES.values()]}
+    newer = load_pretrained('smollm2').tokenizer
+    texts = [*TEXTS, *LANGUAGES.values()]
+    pieces, later = ({t: o.tokenize(t) for t in texts} for o in (tok, newer))
 
     def cuts(before):
         pieces = (tok.tokenize(before + str(n)) for n in range(10_000))
@@ -66,12 +72,14 @@ def run(seed):
             source='transformers GPT2Tokenizer with the published vocab.json and merges.txt',
             languages=LANGUAGES,
             pieces=pieces,
+            later=later,
+            sizes={'GPT-2': len(tok), 'SmolLM2': len(newer)},
             cuts=cuts(''),
             cuts_after_space=cuts(' '),
         ),
     )
     for t, p in pieces.items():
-        print(f'{t!r:60} {len(p):3}  {" ".join(p)}')
+        print(f'{t!r:60} {len(p):3} {len(later[t]):3}  {" ".join(p)}  |  {" ".join(later[t])}')
 
 
 if __name__ == '__main__':
