@@ -498,7 +498,7 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
     """
 
     window = 2**18  # tokens copied at a time
-    block = 2**15  # tokens of the mini-batches that are cut out together, in memory
+    block = 2**14  # inputs of the mini-batches that are cut out together, in memory
     at_once = 2**24  # an epoch of so many tokens in memory is joined in one piece
 
     def __init__(
@@ -630,18 +630,21 @@ class LMDataLoader(_Direct, fastai_data.LMDataLoader):
             stream = stream[::-1].copy()
         first, n = self.rank * self.bs * self.bl, self.bs * self.bl
         stream = torch.from_numpy(stream)[first : first + n + 1]
-        xy = [o.view(self.bs, self.bl) for o in (stream[:-1], stream[1:])]  # (bs, row) each
-        wide = max(self.block // (self.bs * self.seq_len), 1) * self.seq_len
-        for start in range(0, self.bl, wide):
-            some = [o[:, start : start + wide] for o in xy]
-            full = some[0].shape[1] // self.seq_len * self.seq_len
-            cut = [o[:, :full].unflatten(1, (-1, self.seq_len)).transpose(0, 1) for o in some]
-            # (bs, n * seq_len) -> (n, bs, seq_len), in one copy that also widens the ids
-            pairs = list(zip(*(torch.empty(o.shape, dtype=torch.int64).copy_(o).unbind() for o in cut)))
-            if full < some[0].shape[1]:
-                rest = [o[:, full:] for o in some]
-                pairs.append([torch.empty(o.shape, dtype=torch.int64).copy_(o) for o in rest])
-            for x, y in pairs:
+        full, at_a_time = self.bl // self.seq_len, max(self.block // (self.bs * self.seq_len), 1)
+
+        def cut(k, n, width):
+            "`n` mini-batches from number `k` on, inputs and targets, in one copy that also widens the ids."
+            shape, strides = (n, 2, self.bs, width), (self.seq_len, 1, self.bl, 1)
+            start = stream.storage_offset() + k * self.seq_len
+            overlapping = stream.as_strided(shape, strides, start)  # targets begin one further on
+            return torch.empty(shape, dtype=torch.int64).copy_(overlapping)
+
+        blocks = [(k, min(at_a_time, full - k), self.seq_len) for k in range(0, full, at_a_time)]
+        if rest := self.bl % self.seq_len:
+            blocks.append((full, 1, rest))
+        for block in blocks:
+            pairs = cut(*block)  # (n, 2, bs, width)
+            for x, y in zip(pairs[:, 0].unbind(), pairs[:, 1].unbind()):
                 yield torch.as_subclass(x, LMTensorText), torch.as_subclass(y, self.y_type)
 
     def _enough(self):

@@ -2,11 +2,12 @@
 samples, over label counts and seeds.
 
 The language model is fine-tuned once, on the texts of the training part without their labels; all runs start
-from it (kept in the cache). What its lower layers make of each text is
-computed once, too, and shared: minutes of a run are those of its own training. The settings were chosen on
-the validation part: see SETTINGS. The test part is scored once per run.
-Records: gpt2_classifier.json (config `method`: tfidf, lm), gpt2_classifier_lm.json (perplexity before and
-after). Memory is the peak of the process so far.
+from it (kept in the cache), but for those of the method `no stage two`, which start from the model as it
+comes. What its lower layers make of each text is computed once, too, and shared: minutes of a run are those
+of its own training. The settings were chosen on the validation part: see SETTINGS. The test part is scored
+once per run.
+Records: gpt2_classifier.json (config `method`: tfidf, lm, no stage two), gpt2_classifier_lm.json (perplexity
+before and after). Memory is the peak of the process so far.
 """
 
 import copy
@@ -49,6 +50,7 @@ SETTINGS = {
 }
 
 
+PLAIN = 'no stage two'
 ALL = '8,835'  # labelled snippets of the training films
 
 PLAN = Plan(
@@ -56,8 +58,10 @@ PLAN = Plan(
     chapter='12_gpt2_classifier',
     minutes=90,
     data='movie_snippets, test part',
-    configs=[dict(method=m, labels=n) for m in ('tfidf', 'lm') for n in ('100', '500', '2,000', ALL)],
-    seeds=lambda config: range({'tfidf': 1, 'lm': 2}[config['method']] if config['labels'] == ALL else 3),
+    configs=[dict(method=m, labels=n) for m in ('tfidf', 'lm', PLAIN) for n in ('100', '500', '2,000', ALL)],
+    seeds=lambda config: range(
+        {'tfidf': 1, 'lm': 2, PLAIN: 1}[config['method']] if config['labels'] == ALL else 3
+    ),
 )
 
 
@@ -109,10 +113,13 @@ def snippets():
 
 
 @functools.cache
-def reader():
-    "The language model, fine-tuned; the ids of every part; what its frozen layers made of them."
+def reader(method):
+    "The language model, fine-tuned or as it comes; the ids of all parts; what frozen layers made of them."
     part, _ = snippets()
-    lm = tuned('smollm2', list(part['train'].text), list(part['valid'].text))
+    if method == PLAIN:
+        lm = load_pretrained('smollm2')
+    else:
+        lm = tuned('smollm2', list(part['train'].text), list(part['valid'].text))
     cfg = CausalClassifierConfig(**BASE)
     return lm, {p: encode_texts(lm, list(d.text), cfg) for p, d in part.items()}, FrozenCache()
 
@@ -129,7 +136,7 @@ def run(seed, method, labels):
         )
         v = len(y['valid'])
         return dict(accuracy=np.mean(pred[v:] == y['test']), valid=np.mean(pred[:v] == y['valid']))
-    lm, ids, memo = reader()
+    lm, ids, memo = reader(method)
     cfg = CausalClassifierConfig(seed=seed, **(BASE | SETTINGS[n]))
     set_seed(seed)
     model = LastToken(copy.deepcopy(lm.model), 2, cfg.free, cfg.groups, cfg.drop_p, memo)
