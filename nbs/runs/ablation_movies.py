@@ -23,17 +23,22 @@ from nlpdeep.runs import Plan, run_script
 
 TEXTS, VALID, BS, SL, EPOCHS, LR = 3_000, 800, 32, 32, 24, 1e-2
 EMB = 96
+PENALTIES = dict(alpha=2.0, beta=1.0)  # AR and TAR
+ALONE = ('embed_p', 'input_p', 'weight_p', 'output_p')  # one layer has no hidden dropout between layers
 ROWS = {  # all dropouts times drop_mult; the penalties stay
-    'no dropout': dict(drop_mult=0.0, alpha=2.0, beta=1.0),
-    "fastai's dropouts": dict(drop_mult=1.0, alpha=2.0, beta=1.0),
-    "twice fastai's dropouts": dict(drop_mult=2.0, alpha=2.0, beta=1.0),
+    'no dropout': PENALTIES | dict(drop_mult=0.0),
+    "fastai's dropouts": PENALTIES | dict(drop_mult=1.0),
+    "twice fastai's dropouts": PENALTIES | dict(drop_mult=2.0),
+    **{f'only {name}': PENALTIES | dict(drop_mult=1.0, only=name) for name in ALONE},
+    **{f'all but {name}': PENALTIES | dict(drop_mult=1.0, without=name) for name in ALONE},
+    "fastai's dropouts, no AR, no TAR": dict(drop_mult=1.0, alpha=0.0, beta=0.0),
 }
 COUNTS = {'counts of single words': 1, 'Kneser-Ney, pairs of words': 2, 'Kneser-Ney, three words': 3}
 
 PLAN = Plan(
     makes='ablation_movies',
     chapter='07_awd_lstm',
-    minutes=100,
+    minutes=190,
     data=f'movie_snippets, {TEXTS} verdicts of train, {VALID} of valid',
     configs=[dict(row=row) for row in (*COUNTS, *ROWS)],
     seeds=lambda config: (None,) if config['row'] in COUNTS else range(3),
@@ -104,11 +109,13 @@ class KneserNey:
         )
 
 
-def train(dls, vocab_sz, drop_mult, alpha, beta):
+def train(dls, vocab_sz, drop_mult, alpha, beta, only='', without=''):
     """Losses of every epoch, measured in evaluation mode on the validation text and, at the end, on the
-    training text.
+    training text. `only` and `without` name a dropout to be kept or left out alone.
     """
-    model = language_model(AWDLSTMConfig(vocab_sz, emb_sz=EMB, n_hid=EMB, n_layers=1, pad_token=0), drop_mult)
+    off = {p: 0.0 for p in ALONE if p == without or (only and p != only)}
+    cfg = AWDLSTMConfig(vocab_sz, emb_sz=EMB, n_hid=EMB, n_layers=1, pad_token=0, **off)
+    model = language_model(cfg, drop_mult)
     learn = TextLearner(
         dls, model, loss_func=CrossEntropyLossFlat(), metrics=accuracy, alpha=alpha, beta=beta
     )
