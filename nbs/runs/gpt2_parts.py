@@ -6,6 +6,11 @@ numbers wide. Scored on windows of the numbers above 8,000. Record: nbs/results/
 nats per token; `accuracy` of the next token; `second_half` the same in the second half of the window, where
 the model has seen a few numbers; `train_loss` the mean over the last 20 steps. `blocks`, `heads`, `mlp` say
 what is there, `without` what was taken from it.
+
+There is also an LSTM to compare with: PyTorch's, one layer between the same tied tables of 64 numbers, wide
+enough to have about as many parameters as the two blocks. Like them it begins each window knowing nothing. It
+has the same windows and seeds, and the same 300 steps; a second time it has 1,500. Its `rate` is the best of
+RATES after 300 steps on seed 100, which is not recorded.
 """
 
 import math
@@ -22,6 +27,7 @@ from nlpdeep.gpt2 import GPT2, GPT2Config
 from nlpdeep.runs import Plan, run_script
 
 RULES = ('most frequent', 'last two, counted', 'copy')
+RATES = (3e-3, 1e-2, 3e-2)
 
 
 def grown(blocks, heads=4, mlp=True, without=''):
@@ -35,8 +41,9 @@ PLAN = Plan(
     data='human_numbers, valid',
     configs=[dict(kind=rule) for rule in RULES]
     + [grown(0), grown(1, 1, False), grown(1, 4, False), grown(1), grown(2)]
-    + [grown(2, without=part) for part in ('residuals', 'norms', 'positions')],
-    seeds=lambda config: range(3) if config['kind'] == 'model' else (None,),
+    + [grown(2, without=part) for part in ('residuals', 'norms', 'positions')]
+    + [dict(kind='lstm', rate=1e-2, steps=steps) for steps in (300, 1500)],
+    seeds=lambda config: range(3) if config['kind'] in ('model', 'lstm') else (None,),
 )
 
 
@@ -57,6 +64,20 @@ class Plain(nn.Module):
     def forward(self, x, *where):
         x = self.block.attn(self.block.ln_1(x), *where)
         return self.block.mlp(self.block.ln_2(x))
+
+
+class LSTM(nn.Module):
+    "An LSTM between a token table and the same table read the other way."
+
+    def __init__(self, vocab_sz, emb_sz=64, hidden=134):
+        super().__init__()
+        self.wte = nn.Embedding(vocab_sz, emb_sz)
+        self.lstm = nn.LSTM(emb_sz, hidden, batch_first=True)
+        self.out = nn.Linear(hidden, emb_sz)
+        nn.init.normal_(self.wte.weight, std=0.1)
+
+    def forward(self, ids):
+        return self.out(self.lstm(self.wte(ids))[0]) @ self.wte.weight.T
 
 
 def model(vocab_sz, blocks, heads, mlp, without):
@@ -115,16 +136,16 @@ def by_rule(kind, data, x):
     return said
 
 
-def run(seed, kind, **parts):
+def run(seed, kind, rate=1e-2, steps=300, **parts):
     texts = {part: ' . '.join(human_numbers(part)) for part in ('train', 'valid')}
     tokenizer = tiny_tokenizer([texts['train']], 320)
     ids = {k: torch.tensor(tokenizer(t, verbose=False)['input_ids']) for k, t in texts.items()}
     rows = ids['valid'][: len(ids['valid']) // 64 * 64].view(-1, 64)
     x, y, metrics = rows[:, :-1], rows[:, 1:], {}
-    if kind == 'model':
+    if kind in ('model', 'lstm'):
         set_seed(seed)
-        m = model(len(tokenizer), **parts)
-        losses = train(m, ids['train'])
+        m = LSTM(len(tokenizer)) if kind == 'lstm' else model(len(tokenizer), **parts)
+        losses = train(m, ids['train'], steps, rate)
         with torch.no_grad():
             scores = m.eval()(x)
         loss = F.cross_entropy(scores.flatten(0, 1), y.flatten())
