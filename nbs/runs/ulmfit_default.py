@@ -33,15 +33,19 @@ METRICS = (
 ).split()
 
 
+def in_another_process(*options):
+    "`nlpdeep ulmfit` with these options, as a newcomer starts it."
+    command = ['-c', 'from nlpdeep.cli import main; main()', 'ulmfit', '-q']
+    done = subprocess.run([sys.executable, *command, *map(str, options)])
+    if done.returncode:
+        raise InputError(f'nlpdeep ulmfit ended with code {done.returncode}')
+
+
 def run(seed, run):
     movie_snippets()  # noted as data of this run; the other process reads it again
     with tempfile.TemporaryDirectory() as d:
         t = time.time()
-        command = ['-c', 'from nlpdeep.cli import main; main()', 'ulmfit', '--seed', str(seed)]
-        options = ['--out', f'{d}/m', '--json', f'{d}/f.json', '-q']
-        done = subprocess.run([sys.executable, *command, *options])
-        if done.returncode:
-            raise InputError(f'nlpdeep ulmfit ended with code {done.returncode}')
+        in_another_process('--seed', seed, '--out', f'{d}/m', '--json', f'{d}/f.json')
         minutes, got = (time.time() - t) / 60, json.loads(Path(f'{d}/f.json').read_text())
     return [Row({k: got[k] for k in METRICS}, minutes=minutes)]
 
