@@ -34,7 +34,7 @@ from nlpdeep.records import Roof, assert_parity, bench, record, results, show_be
 def python(code, **env):
     "Run `code` in a fresh interpreter; returns the finished process."
     return subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, env={**os.environ, **env}, timeout=120
+        [sys.executable, '-c', code], capture_output=True, text=True, env={**os.environ, **env}, timeout=300
     )
 
 

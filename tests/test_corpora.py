@@ -879,7 +879,7 @@ def test_several_at_once(away, server):
         python(f'from nlpdeep.fetch import from_wheel; print(len(from_wheel(*{toy!r}).read_text()))')
         for _ in range(4)
     ]
-    outs = [p.communicate(timeout=60) for p in ps]
+    outs = [p.communicate(timeout=300) for p in ps]
     assert [o for o, _ in outs] == ['40000\n'] * 4, outs
     assert sum(o.endswith('.whl') for o in server.asked) == 1
 

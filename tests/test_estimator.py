@@ -6,11 +6,9 @@ import contextlib
 import dataclasses
 import io
 import json
-import multiprocessing
 import pickle
 import random
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import joblib
@@ -26,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.linear_model import LogisticRegression
 
+from forks import ask_a_fork, needs_fork, pool
 from nlpdeep.awd_lstm import language_model
 from nlpdeep.causal_classifier import CausalClassifier, CausalClassifierConfig
 from nlpdeep.causal_models import save_pretrained, train_tiny
@@ -350,8 +349,8 @@ def test_threads_say_the_same(models, texts, kind):
     c = models[kind]
     some = [texts[0][k : k + 5] for k in range(0, 40, 5)]
     alone = [c.predict_proba(o) for o in some]
-    with ThreadPoolExecutor(8) as pool:
-        assert all(np.array_equal(a, b) for a, b in zip(alone, pool.map(c.predict_proba, some)))
+    with pool(8) as threads:
+        assert all(np.array_equal(a, b) for a, b in zip(alone, threads.map(c.predict_proba, some)))
 
 
 def test_threads_write_the_same(models):
@@ -362,15 +361,11 @@ def test_threads_write_the_same(models):
         return c.generate(p, n_words=8, temperature=0)
 
     alone = [write(p) for p in prompts]
-    with ThreadPoolExecutor(8) as pool:
-        assert alone == list(pool.map(write, prompts))
+    with pool(8) as threads:
+        assert alone == list(threads.map(write, prompts))
 
 
-def _answer(q, c, x):
-    q.put(c.predict(x).tolist())
-
-
-@pytest.mark.skipif('fork' not in multiprocessing.get_all_start_methods(), reason='no fork on this system')
+@needs_fork
 @pytest.mark.parametrize('kind', ['finetuned', 'asked'])
 def test_after_a_fork(models, texts, kind):
     before = torch.get_num_threads()
@@ -378,12 +373,7 @@ def test_after_a_fork(models, texts, kind):
     try:
         c = models[kind]
         said = c.predict(texts[0]).tolist()
-        ctx = multiprocessing.get_context('fork')
-        q = ctx.Queue()
-        p = ctx.Process(target=_answer, args=(q, c, texts[0]))
-        p.start()
-        assert q.get(timeout=60) == said
-        p.join()
+        assert ask_a_fork(lambda: c.predict(texts[0]).tolist()) == said
     finally:
         torch.set_num_threads(before)
 

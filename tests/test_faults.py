@@ -21,7 +21,6 @@ import tarfile
 import threading
 import time
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from fastai.basics import Callback, DataLoaders
 from fastai.callback.tracker import ReduceLROnPlateau, SaveModelCallback
 from fastai.callback.training import GradientAccumulation
 
+from forks import ask_a_fork, needs_fork, pool
 from fuzz import tiny_gguf
 from nlpdeep import causal_models, checkpoint, fast_words, fetch, kernels
 from nlpdeep.awd_lstm import AWDLSTMConfig, WeightDropout, language_model
@@ -173,19 +173,6 @@ READERS = (
 )
 
 
-def _in_a_fork(entry, model, pipe):
-    pipe.send(entry(model))
-
-
-def _same_in_a_fork(entry, model, want, seconds):
-    "A forked process gives `want` too, within `seconds`."
-    mine, its = multiprocessing.Pipe()
-    p = multiprocessing.get_context('fork').Process(target=_in_a_fork, args=(entry, model, its), daemon=True)
-    p.start()
-    assert mine.poll(seconds) and mine.recv() == want
-    p.join()
-
-
 @pytest.mark.parametrize('name', READERS.split())
 def test_reading_leaves_nothing_and_takes_nothing(name, tok):
     "In training mode, in threads, of a copy, after a fork: the same, and the model is as it was."
@@ -196,8 +183,8 @@ def test_reading_leaves_nothing_and_takes_nothing(name, tok):
     before = checkpoint._memory(model)
     want = entry(model)
     python, torch_ = random.getstate(), torch.get_rng_state()
-    with ThreadPoolExecutor(4) as pool:
-        assert [*pool.map(lambda _: entry(model), range(8))] == [want] * 8
+    with pool(4) as threads:
+        assert [*threads.map(lambda _: entry(model), range(8))] == [want] * 8
     assert entry(copy.deepcopy(model)) == want
     assert all(m.training for m in model.modules())
     assert checkpoint._memory(model).keys() == before.keys()
@@ -206,15 +193,15 @@ def test_reading_leaves_nothing_and_takes_nothing(name, tok):
             assert all(map(torch.equal, a, b))
     assert random.getstate() == python and torch.equal(torch.get_rng_state(), torch_)
     if 'fork' in multiprocessing.get_all_start_methods():
-        _same_in_a_fork(entry, model, want, 30)
+        assert ask_a_fork(entry, model) == want
 
 
-@pytest.mark.skipif('fork' not in multiprocessing.get_all_start_methods(), reason='no fork on this system')
+@needs_fork
 def test_a_fork_does_not_wait_for_threads_that_are_gone(tok):
     model, entry = _entries(tok)['generate_causal']
     with torch_threads(2):
         want = entry(model)
-        _same_in_a_fork(entry, model, want, 60)
+        assert ask_a_fork(entry, model) == want
 
 
 def tiny_fit(epochs=1, **kw):
@@ -230,8 +217,8 @@ def test_fits_in_threads_draw_from_generators_of_their_own():
     def fit(k):
         return tiny_fit(0, say=lambda line: steps.append(k)).predict_proba(['a good film'])
 
-    with ThreadPoolExecutor(3) as pool:
-        assert all((o == want).all() for o in pool.map(fit, range(3)))
+    with pool(3) as threads:
+        assert all((o == want).all() for o in threads.map(fit, range(3)))
     assert random.getstate() == state
     assert sum(a != b for a, b in zip(steps, steps[1:])) == 2  # one after the other
 

@@ -1059,9 +1059,9 @@ def test_ranks_follow_the_first():
     ps = [ctx.Process(target=_share, args=(r, port, q)) for r in (0, 1)]
     for p in ps:
         p.start()
-    got = dict(q.get(timeout=60) for _ in ps)
+    got = dict(q.get(timeout=300) for _ in ps)
     for p in ps:
-        p.join(30)
+        p.join()
     random.seed(100)
     dl = LMDataLoader(DOCS, bs=6, seq_len=9, shuffle=True)
     want = [x.tolist() for _ in range(2) for x, _ in dl]
