@@ -311,7 +311,10 @@ def start_token(tokenizer: Any) -> int:
     """The id of the token that stands in front of a document: `<|endoftext|>` where there is one, else the
     tokenizer's own beginning or end.
     """
-    i = tokenizer.get_vocab().get('<|endoftext|>')
+    end = '<|endoftext|>'
+    i = tokenizer.convert_tokens_to_ids(end)  # of a token that it has not: the id of "unknown", or None
+    if i is None or tokenizer.convert_ids_to_tokens(i) != end:
+        i = None
     return next(o for o in (i, tokenizer.bos_token_id, tokenizer.eos_token_id, 0) if o is not None)
 
 # %% ../nbs/11a_causal_models.ipynb #c1c44c5b

@@ -455,5 +455,5 @@ def finetune_lm(
             run_one_cycle(
                 learn, cfg.lm_epochs, cfg.lm_lr, out['train'], 'language model', log, each_epoch, cbs, watch
             )
-        out['after'] = perplexity(model, valid_ids)
+        out['after'] = perplexity(model, valid_ids) if cfg.lm_epochs else out['before']
         return out

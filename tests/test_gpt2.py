@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from transformers import GPT2Config as HFConfig
-from transformers import GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from nlpdeep import (
     benchmarks as benchmarks_mod,
@@ -341,6 +343,18 @@ def test_start_token(tiny, llama):
     a = generate_causal(tiny.model, tiny.tokenizer, 'one .', 5, start=True)
     assert a == generate_causal(tiny.model, tiny.tokenizer, '<|endoftext|>one .', 5)
     assert isinstance(generate_causal(llama, tiny.tokenizer, '', 3, start=True), str)
+
+
+@pytest.mark.parametrize(
+    'special, start', [({}, 0), (dict(eos_token='<e>'), 3), (dict(bos_token='<s>', eos_token='<e>'), 2)]
+)
+@pytest.mark.parametrize('unk', [None, '<unk>'])
+def test_start_token_of_a_tokenizer_without_end_of_text(special, start, unk):
+    words = {'<unk>': 0, 'one': 1, '<s>': 2, '<e>': 3}
+    t = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel(words, unk_token='<unk>')), unk_token=unk, **special
+    )
+    assert start_token(t) == start
 
 
 def test_seed_and_mode(tiny):
