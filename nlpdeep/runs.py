@@ -269,13 +269,15 @@ def make(
             out = module.run(seed, **config)
             took = (time.time() - t) / 60
             rows = [Row(out)] if isinstance(out, dict) else out or []
+            own = [o.minutes for o in rows if o.minutes is not None]
+            share = max(took - sum(own), 0) / max(len(rows) - len(own), 1)
             made = [
                 record(
                     o.makes or target,
                     o.metrics,
                     data=o.data or _data(plan, config),
                     seed=seed if o.seed == 'same' else o.seed,
-                    minutes=took / len(rows) if o.minutes is None else o.minutes,
+                    minutes=share if o.minutes is None else o.minutes,
                     computed_in=(config | o.config).get('precision', plan.precision),
                     script=file,
                     **(_written(plan, config) | o.config),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import notebooks as nbs
 import pytest
@@ -205,3 +206,17 @@ def test_figures_of_the_lessons_in_prose_are_published():
                 for above, n in re.findall(r'(above |over )?(\d+(?:\.\d+)?) ?%|perplexity of \d+', sentence):
                     ok = any(k > float(n) for k in known) if above else not n or float(n) in known
                     assert ok, f'{path.name}: {sentence}'
+
+
+def test_rows_with_minutes_of_their_own_take_none_from_the_others(toy, monkeypatch):
+    "What a run took is shared out among the rows that do not say it themselves."
+    toy.write_text(
+        SCRIPT.replace('import Plan, ', 'import Plan, Row, ').replace(
+            "return dict(n=len(human_numbers('valid')), seed=seed)",
+            'return [Row(dict(n=1), dict(row=i), minutes=m) for i, m in enumerate((None, None, 0, 4))]',
+        )
+    )
+    now = iter([0.0, 0.0, 0.0, 600.0])
+    monkeypatch.setattr(R, 'time', SimpleNamespace(time=lambda: next(now, 600.0)))
+    R.make(toy, only='3', say=lambda line: None)
+    assert sorted(o['minutes'] for o in results('toy')) == [0, 3, 3, 4]

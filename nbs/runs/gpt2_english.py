@@ -3,10 +3,11 @@ on the State of the Union, 1.5 million words; beside it an LSTM of about as many
 only count.
 
 All read the same pieces of words: a byte-level BPE of 1,000 tokens, learned from the training part. The
-networks take the same 3,000 steps of 16 windows of 128 tokens each, drawn at random with the same seeds; the
-rate is the best of RATES after 300 steps on seed 100, by the validation part, which is not recorded. The
-n-grams are interpolated Kneser-Ney models; each order is recorded. The parts are split by president, so that
-the validation part is by people of whom the training part has nothing.
+networks take 3,000 steps of 16 windows of 128 tokens each, drawn at random (not the same ones: the two models
+draw their first weights before them); the rate is the best of RATES after 300 steps on seed 100, by the
+validation part, which is not recorded. The n-grams are interpolated Kneser-Ney models; each order is
+recorded. The parts are split by president, so that the validation part is by people of whom the training part
+has nothing.
 
 Record: nbs/results/gpt2_english.json: after each of SHOWN steps the loss in nats per token on the validation
 part (every fourth window of it, each read from its own beginning) and `bits`, the same in bits per byte. What
