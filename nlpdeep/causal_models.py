@@ -312,9 +312,11 @@ def start_token(tokenizer: Any) -> int:
     tokenizer's own beginning or end.
     """
     end = '<|endoftext|>'
-    i = tokenizer.convert_tokens_to_ids(end)  # of a token that it has not: the id of "unknown", or None
-    if i is None or tokenizer.convert_ids_to_tokens(i) != end:
-        i = None
+    if hasattr(tokenizer, 'convert_tokens_to_ids'):  # of a token that it lacks: "unknown", or None
+        i = tokenizer.convert_tokens_to_ids(end)
+        i = None if i is None or tokenizer.convert_ids_to_tokens(i) != end else i
+    else:  # a tokenizer of one's own
+        i = tokenizer.get_vocab().get(end)
     return next(o for o in (i, tokenizer.bos_token_id, tokenizer.eos_token_id, 0) if o is not None)
 
 # %% ../nbs/11a_causal_models.ipynb #c1c44c5b
