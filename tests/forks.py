@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-needs_fork = pytest.mark.skipif(
-    'fork' not in multiprocessing.get_all_start_methods(), reason='no fork on this system'
-)
+CAN_FORK = 'fork' in multiprocessing.get_all_start_methods()
+needs_fork = pytest.mark.skipif(not CAN_FORK, reason='no fork on this system')
 _TASKS = Path('/proc/self/task')
 
 

@@ -1061,7 +1061,7 @@ def test_ranks_follow_the_first():
         p.start()
     got = dict(q.get(timeout=300) for _ in ps)
     for p in ps:
-        p.join()
+        p.join(300)
     random.seed(100)
     dl = LMDataLoader(DOCS, bs=6, seq_len=9, shuffle=True)
     want = [x.tolist() for _ in range(2) for x, _ in dl]

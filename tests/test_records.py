@@ -1,5 +1,6 @@
 "Records that prove themselves: what they depend on, whether they are missing or stale, and what they show."
 
+import itertools
 import json
 import re
 from types import SimpleNamespace
@@ -216,7 +217,7 @@ def test_rows_with_minutes_of_their_own_take_none_from_the_others(toy, monkeypat
             'return [Row(dict(n=1), dict(row=i), minutes=m) for i, m in enumerate((None, None, 0, 4))]',
         )
     )
-    now = iter([0.0, 0.0, 0.0, 600.0])
-    monkeypatch.setattr(R, 'time', SimpleNamespace(time=lambda: next(now, 600.0)))
+    ticks = itertools.count(0, 600)  # ten minutes between two looks at the clock
+    monkeypatch.setattr(R, 'time', SimpleNamespace(time=lambda: next(ticks)))
     R.make(toy, only='3', say=lambda line: None)
     assert sorted(o['minutes'] for o in results('toy')) == [0, 3, 3, 4]

@@ -20,7 +20,7 @@ import math
 import torch
 import torch.nn.functional as F
 from ablation_movies import KneserNey
-from torch import nn
+from gpt2_parts import ROWS, LSTM, train
 
 from nlpdeep.causal_models import tiny_tokenizer
 from nlpdeep.core import set_seed
@@ -28,7 +28,7 @@ from nlpdeep.corpora import speeches
 from nlpdeep.gpt2 import GPT2, GPT2Config
 from nlpdeep.runs import Plan, Row, run_script
 
-EMB, LAYERS, HEADS, HIDDEN, TOKENS, WINDOW, ROWS = 128, 3, 4, 196, 1000, 128, 16
+EMB, LAYERS, HEADS, HIDDEN, TOKENS, WINDOW = 128, 3, 4, 196, 1000, 128
 STEPS, SHOWN = 3000, (0, 30, 100, 300, 1000, 3000)
 RATES = dict(gpt2=(2e-3, 4e-3, 8e-3), lstm=(8e-3, 1.6e-2, 3.2e-2, 6.4e-2))
 PROMPT = 'The people of the United States'
@@ -43,20 +43,6 @@ PLAN = Plan(
 )
 
 
-class LSTM(nn.Module):
-    "Two LSTM layers between a token table and the same table read the other way."
-
-    def __init__(self):
-        super().__init__()
-        self.wte = nn.Embedding(TOKENS, EMB)
-        self.lstm = nn.LSTM(EMB, HIDDEN, 2, batch_first=True)
-        self.out = nn.Linear(HIDDEN, EMB)
-        nn.init.normal_(self.wte.weight, std=0.1)
-
-    def forward(self, ids):
-        return self.out(self.lstm(self.wte(ids))[0]) @ self.wte.weight.T
-
-
 @functools.cache
 def corpus():
     "The tokenizer, the ids of both parts, and how many bytes a validation token stands for."
@@ -69,7 +55,7 @@ def corpus():
 
 def model(kind):
     if kind == 'lstm':
-        return LSTM()
+        return LSTM(TOKENS, EMB, HIDDEN, 2)
     return GPT2(GPT2Config(TOKENS, WINDOW, EMB, LAYERS, HEADS, 0.0, 0.0, 0.0, init_sd=0.06))
 
 
@@ -97,37 +83,26 @@ def write(m, tok, n=40, temperature=0.8, seed=0):
     return tok.decode(ids)
 
 
-def train(seed, kind, rate, steps=STEPS, shown=SHOWN):
-    "Chapter 11's loop; at the steps of `shown` (step, validation loss, what it writes)."
+def learn(seed, kind, rate, steps=STEPS, shown=SHOWN):
+    "A model, trained; at the steps of `shown` (step, validation loss, what it writes)."
     tok, ids, _ = corpus()
     set_seed(seed)
-    m, data, found = model(kind), ids['train'], []
-    opt = torch.optim.AdamW(m.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+    m, found = model(kind), []
 
-    def schedule(i):
-        return min((i + 1) / (0.1 * steps), 0.5 + 0.5 * math.cos(math.pi * i / steps))
-
-    sched = torch.optim.lr_scheduler.LambdaLR(opt, schedule)
-    for step in range(steps + 1):
+    def look(step):
         if step in shown:
             found.append((step, loss_on(m, windows(ids['valid'])), write(m, tok)))
             print(kind, *found[-1], flush=True)
-        if step == steps:
-            return m, found
-        rows = data[torch.randint(len(data) - WINDOW, (ROWS, 1)) + torch.arange(WINDOW + 1)]
-        loss = F.cross_entropy(m(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
-        loss.backward()
-        nn.utils.clip_grad_norm_(m.parameters(), 1.0)
-        opt.step()
-        opt.zero_grad()
-        sched.step()
+
+    train(m, ids['train'], steps, rate, WINDOW, look)
+    return m, found
 
 
 def choose():
     "The validation loss after 300 steps with each rate: how the rates of the plan were chosen."
     for kind, rates in RATES.items():
         for rate in rates:
-            print(kind, rate, train(100, kind, rate, 300, (300,))[1][0][1])
+            print(kind, rate, learn(100, kind, rate, 300, (300,))[1][0][1])
 
 
 def run(seed, kind, rate=None, n=None):
@@ -136,7 +111,7 @@ def run(seed, kind, rate=None, n=None):
         counted, rows = KneserNey(ids['train'].tolist(), n, TOKENS), windows(ids['valid']).tolist()
         loss = sum(counted.loss(row) for row in rows) / len(rows)
         return dict(loss=loss, bits=loss / math.log(2) / size)
-    m, found = train(seed, kind, rate)
+    m, found = learn(seed, kind, rate)
     metrics = {f'loss_{step}': loss for step, loss, _ in found}
     metrics |= {f'bits_{step}': loss / math.log(2) / size for step, loss, _ in found}
     metrics |= dict(loss=found[-1][1], bits=found[-1][1] / math.log(2) / size)

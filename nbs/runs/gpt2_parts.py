@@ -28,6 +28,7 @@ from nlpdeep.runs import Plan, run_script
 
 RULES = ('most frequent', 'last two, counted', 'copy')
 RATES = (3e-3, 1e-2, 3e-2)
+ROWS = 16  # windows in a batch
 
 
 def grown(blocks, heads=4, mlp=True, without=''):
@@ -69,10 +70,10 @@ class Plain(nn.Module):
 class LSTM(nn.Module):
     "An LSTM between a token table and the same table read the other way."
 
-    def __init__(self, vocab_sz, emb_sz=64, hidden=134):
+    def __init__(self, vocab_sz, emb_sz=64, hidden=134, layers=1):
         super().__init__()
         self.wte = nn.Embedding(vocab_sz, emb_sz)
-        self.lstm = nn.LSTM(emb_sz, hidden, batch_first=True)
+        self.lstm = nn.LSTM(emb_sz, hidden, layers, batch_first=True)
         self.out = nn.Linear(hidden, emb_sz)
         nn.init.normal_(self.wte.weight, std=0.1)
 
@@ -97,16 +98,19 @@ def model(vocab_sz, blocks, heads, mlp, without):
     return m
 
 
-def train(m, data, steps=300, lr=1e-2):
-    "Chapter 11's loop; returns the loss of every step."
+def train(m, data, steps=300, lr=1e-2, window=64, look=lambda step: None):
+    """Chapter 11's loop; returns the loss of every step. `look` is called before each step, with the steps
+    taken so far, and at the end.
+    """
     opt = torch.optim.AdamW(m.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01)
 
     def schedule(i):
         return min((i + 1) / (0.1 * steps), 0.5 + 0.5 * math.cos(math.pi * i / steps))
 
     sched, losses = torch.optim.lr_scheduler.LambdaLR(opt, schedule), []
-    for _ in range(steps):
-        rows = data[torch.randint(len(data) - 64, (16, 1)) + torch.arange(65)]
+    for step in range(steps):
+        look(step)
+        rows = data[torch.randint(len(data) - window, (ROWS, 1)) + torch.arange(window + 1)]
         loss = F.cross_entropy(m(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
         loss.backward()
         nn.utils.clip_grad_norm_(m.parameters(), 1.0)
@@ -114,6 +118,7 @@ def train(m, data, steps=300, lr=1e-2):
         opt.zero_grad()
         sched.step()
         losses.append(loss.item())
+    look(steps)
     return losses
 
 
