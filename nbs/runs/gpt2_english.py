@@ -3,15 +3,16 @@ on the State of the Union, 1.5 million words; beside it an LSTM of about as many
 only count.
 
 All read the same pieces of words: a byte-level BPE of 1,000 tokens, learned from the training part. The
-networks take 3,000 steps of 16 windows of 128 tokens each, drawn at random (not the same ones: the two models
-draw their first weights before them); the rate is the best of RATES after 300 steps on seed 100, by the
-validation part, which is not recorded. The n-grams are interpolated Kneser-Ney models; each order is
-recorded. The parts are split by president, so that the validation part is by people of whom the training part
-has nothing.
+networks take 3,000 steps of 16 windows of 128 tokens each, drawn at random, and once 12,000; with the same
+seed both see the same windows. The rate is the best of RATES after 300 steps on seed 100, by the validation
+part, which is not recorded. The n-grams are interpolated Kneser-Ney models; each order is recorded. The parts
+are split by president, so that the validation part is by people of whom the training part has nothing.
 
-Record: nbs/results/gpt2_english.json: after each of SHOWN steps the loss in nats per token on the validation
-part (every fourth window of it, each read from its own beginning) and `bits`, the same in bits per byte. What
-the first seed writes then is in gpt2_english_samples.json.
+Record: nbs/results/gpt2_english.json: `bits` per byte on the validation part (every fourth window of it, each
+read from its own beginning), at the end and, for the networks, after each of SHOWN steps (`bits_N`). At the
+end also over the FIRST tokens of the windows alone (`bits_first`) and over their second half (`bits_late`);
+and for the networks on as many windows of the training part (`bits_train`). What the first seed writes after
+SHOWN steps is in gpt2_english_samples.json.
 """
 
 import functools
@@ -20,7 +21,7 @@ import math
 import torch
 import torch.nn.functional as F
 from ablation_movies import KneserNey
-from gpt2_parts import ROWS, LSTM, train
+from gpt2_parts import LSTM, train
 
 from nlpdeep.causal_models import tiny_tokenizer
 from nlpdeep.core import set_seed
@@ -29,17 +30,20 @@ from nlpdeep.gpt2 import GPT2, GPT2Config
 from nlpdeep.runs import Plan, Row, run_script
 
 EMB, LAYERS, HEADS, HIDDEN, TOKENS, WINDOW = 128, 3, 4, 196, 1000, 128
-STEPS, SHOWN = 3000, (0, 30, 100, 300, 1000, 3000)
+SHOWN = (0, 30, 100, 300, 1000, 3000, 6000, 12000)
+FIRST = 8
 RATES = dict(gpt2=(2e-3, 4e-3, 8e-3), lstm=(8e-3, 1.6e-2, 3.2e-2, 6.4e-2))
+CHOSEN = dict(gpt2=4e-3, lstm=3.2e-2)
 PROMPT = 'The people of the United States'
 PLAN = Plan(
     makes='gpt2_english gpt2_english_samples',
     chapter='11_gpt2',
-    minutes=40,
+    minutes=120,
     data='speeches, train and valid',
-    configs=[dict(kind='gpt2', rate=4e-3), dict(kind='lstm', rate=3.2e-2)]
-    + [dict(kind='n-gram', n=n) for n in (2, 3, 4, 5)],
-    seeds=lambda config: (None,) if config['kind'] == 'n-gram' else (0, 1),
+    configs=[dict(kind='n-gram', n=n) for n in (2, 3, 4, 5)]
+    + [dict(kind=kind, rate=rate, steps=12_000) for kind, rate in CHOSEN.items()]
+    + [dict(kind=kind, rate=rate, steps=3000) for kind, rate in CHOSEN.items()],
+    seeds=lambda config: {3000: (0, 1), 12_000: (0,)}.get(config.get('steps'), (None,)),
 )
 
 
@@ -65,12 +69,20 @@ def windows(ids):
 
 
 @torch.no_grad()
-def loss_on(m, rows):
+def losses_on(m, rows):
+    "The loss in nats at every place of the windows, the mean over them: (WINDOW,)."
+    losses = [F.cross_entropy(m(r[:, :-1]).mT, r[:, 1:], reduction='none') for r in rows.split(64)]
+    return torch.cat(losses).double().mean(0)
+
+
+def counted_losses(counted, rows):
+    "The same of an n-gram model."
+    rows = rows.tolist()
     losses = [
-        F.cross_entropy(m(r[:, :-1]).flatten(0, 1), r[:, 1:].flatten(), reduction='sum')
-        for r in rows.split(64)
+        sum(-math.log(counted(row[max(0, i - counted.n + 1) : i], row[i])) for row in rows) / len(rows)
+        for i in range(1, WINDOW + 1)
     ]
-    return sum(o.item() for o in losses) / (len(rows) * WINDOW)
+    return torch.tensor(losses, dtype=torch.float64)
 
 
 @torch.no_grad()
@@ -83,44 +95,64 @@ def write(m, tok, n=40, temperature=0.8, seed=0):
     return tok.decode(ids)
 
 
-def learn(seed, kind, rate, steps=STEPS, shown=SHOWN):
-    "A model, trained; at the steps of `shown` (step, validation loss, what it writes)."
-    tok, ids, _ = corpus()
+def learn(seed, kind, rate, steps, shown=SHOWN):
+    "A model, trained; at the steps of `shown` (step, losses on the validation part, what it writes)."
+    tok, ids, size = corpus()
     set_seed(seed)
     m, found = model(kind), []
 
     def look(step):
         if step in shown:
-            found.append((step, loss_on(m, windows(ids['valid'])), write(m, tok)))
-            print(kind, *found[-1], flush=True)
+            found.append((step, losses_on(m, windows(ids['valid'])), write(m, tok)))
+            print(kind, step, bits(found[-1][1], size), found[-1][2], flush=True)
 
-    train(m, ids['train'], steps, rate, WINDOW, look)
+    draws = torch.Generator().manual_seed(seed)
+    train(m, ids['train'], steps, rate, WINDOW, look, draws)
     return m, found
 
 
 def choose():
-    "The validation loss after 300 steps with each rate: how the rates of the plan were chosen."
+    "Bits per byte after 300 steps with each rate: how the rates of the plan were chosen."
     for kind, rates in RATES.items():
         for rate in rates:
-            print(kind, rate, learn(100, kind, rate, 300, (300,))[1][0][1])
+            learn(100, kind, rate, 300, (300,))
 
 
-def run(seed, kind, rate=None, n=None):
+def bits(losses, size):
+    "Bits per byte, where a token stands for `size` bytes."
+    return losses.mean().item() / math.log(2) / size
+
+
+def scores(losses, size):
+    return dict(
+        bits=bits(losses, size),
+        bits_first=bits(losses[:FIRST], size),
+        bits_late=bits(losses[WINDOW // 2 :], size),
+    )
+
+
+def run(seed, kind, rate=None, steps=0, n=None):
     _, ids, size = corpus()
+    valid = windows(ids['valid'])
     if kind == 'n-gram':
-        counted, rows = KneserNey(ids['train'].tolist(), n, TOKENS), windows(ids['valid']).tolist()
-        loss = sum(counted.loss(row) for row in rows) / len(rows)
-        return dict(loss=loss, bits=loss / math.log(2) / size)
-    m, found = learn(seed, kind, rate)
-    metrics = {f'loss_{step}': loss for step, loss, _ in found}
-    metrics |= {f'bits_{step}': loss / math.log(2) / size for step, loss, _ in found}
-    metrics |= dict(loss=found[-1][1], bits=found[-1][1] / math.log(2) / size)
-    metrics |= dict(parameters=sum(p.numel() for p in m.parameters()), tokens=STEPS * ROWS * WINDOW)
+        return scores(counted_losses(KneserNey(ids['train'].tolist(), n, TOKENS), valid), size)
+    m, found = learn(seed, kind, rate, steps)
+    metrics = {f'bits_{step}': bits(losses, size) for step, losses, _ in found}
+    metrics |= scores(found[-1][1], size)
+    known = windows(ids['train'])
+    known = known[:: len(known) // len(valid)][: len(valid)]
+    metrics['bits_train'] = bits(losses_on(m, known), size)
+    metrics['parameters'] = sum(p.numel() for p in m.parameters())
     rows = [Row(metrics)]
     if seed == 0:
         rows += [
-            Row(dict(loss=loss), dict(step=step, wrote=wrote), makes='gpt2_english_samples', minutes=0)
-            for step, loss, wrote in found
+            Row(
+                dict(bits=bits(losses, size)),
+                dict(step=step, wrote=wrote),
+                makes='gpt2_english_samples',
+                minutes=0,
+            )
+            for step, losses, wrote in found
         ]
     return rows
 
