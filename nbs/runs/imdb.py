@@ -16,6 +16,9 @@ expects praise.
 those that the other draws have labelled, whose labels nobody looks at, where it is surest. With 500 labels
 that is no better on validation reviews, so it is run with 100 only.
 
+`classifier`: what a user gets who changes nothing, `TextClassifier(base='smollm2', how='ask')`, which keeps
+more states, and chooses its penalty in folds of the labelled reviews.
+
 `pupil`: SmolLM2, asked, has learned from the labelled reviews and labels MORE other training reviews, whose
 own labels nobody looks at. Those it is surest of, two fifths of them on either side, and the labelled ones
 teach the shipped reader, asked in both directions, and TF-IDF; the mean of the two answers alone, and no
@@ -30,6 +33,7 @@ from, and nothing is recorded. `--method ulmfit` and `ulmfit_both` do that for w
 the trained classifier, forwards or in both directions, also with all labels."""
 
 import argparse
+import functools
 import re
 import statistics
 import sys
@@ -37,6 +41,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from classifiers import OnDisk
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -44,9 +49,11 @@ from ulmfit_imdb import judge as by_ulmfit
 from ulmfit_imdb import by_asking, by_counting, parts
 
 from nlpdeep.baselines import tfidf_baseline
+from nlpdeep.comparison import WAYS
 from nlpdeep.core import home, precision, text_hash
 from nlpdeep.reader_features import ReaderFeatures
 from nlpdeep.runs import Plan, planned, run_script
+from nlpdeep.texts import calibration_error
 
 AGAIN = 'smollm2_again'
 METHODS = {
@@ -61,8 +68,10 @@ METHODS = {
         states='question',
     ),
     AGAIN: None,
+    'classifier': None,
     'pupil': None,
 }
+DEFAULT = WAYS['smollm2, ask']
 TEACHER = 'smollm2'
 WHOLE = 'smollm2_whole'
 PENALTY = 1e-3  # for it, of three, with every draw and number of labels
@@ -74,7 +83,7 @@ BREAKS = re.compile(r'(\s*<br\s*/?>\s*)+')
 PLAN = Plan(
     makes='imdb',
     chapter='10_transfer',
-    minutes=150,
+    minutes=190,
     needs='IMDb in the folder of NLPDEEP_DATA, and SmolLM2',
     data='IMDb, test reviews at hand',
     configs=[dict(method=m, labels=n) for m in METHODS for n in (100, 500) if (m, n) != (AGAIN, 500)],
@@ -129,6 +138,18 @@ def again(train, valid, others):
     return *asked(WHOLE, taught, valid, others)[:2], {'teacher, valid': of_teacher, 'more': len(more)}
 
 
+@functools.cache
+def reader():
+    return OnDisk('smollm2-ask', DEFAULT.open)
+
+
+def by_default(seed, train, valid, others):
+    "The same of the package's classifier as it is."
+    model = DEFAULT.fit(reader(), list(train.text), list(train.label), seed)
+    on_valid, *probs = [model.predict_proba(list(o)) for o in (valid.text, *others)]
+    return right(on_valid, valid), probs
+
+
 def counted(train, valid, others):
     "Accuracy on the validation reviews, and probabilities for each of `others`, of TF-IDF."
     texts = [*valid.text, *(t for o in others for t in o)]
@@ -174,6 +195,8 @@ def judge(method, seed, labels, others):
         return *trained(seed, labels, of, others, ULMFIT[method]), {}
     if method == AGAIN:
         return again(train, valid, others)
+    if method == 'classifier':
+        return *by_default(seed, train, valid, others), {}
     if method == 'pupil':
         more = more[:MORE]
         of_teacher, (guesses,), C = asked(TEACHER, train, valid, [list(more)])
@@ -185,7 +208,8 @@ def judge(method, seed, labels, others):
 def run(seed, method, labels):
     test = parts(seed, labels)[0]['test']
     on_valid, (probs,), note = judge(method, seed, labels, [list(test.text)])
-    return dict(valid=on_valid, test=right(probs, test)) | note
+    ece = calibration_error(probs, (test.label == 'pos').to_numpy().astype(int))
+    return {'valid': on_valid, 'test': right(probs, test), 'test ece': ece} | note
 
 
 def score_others(method, folder, only=None, draws=None):
