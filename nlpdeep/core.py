@@ -223,9 +223,8 @@ def precision(dev: str | None = None) -> str:
 
 # %% ../nbs/00a_core.ipynb #714c63cf
 def reading_copy(model: Any) -> Any:
-    """The same weights in evaluation mode, with a state of its own: a call reads with it, and neither
-    the model
-    nor another thread notices. (Of `torch.compile`d models the plain one is read.)
+    """The same weights in evaluation mode, with a state and hooks of its own: a call reads with it, and
+    neither the model nor another thread notices. (Of `torch.compile`d models the plain one is read.)
     """
     done = {}
 
@@ -234,8 +233,9 @@ def reading_copy(model: Any) -> Any:
             return done.get(id(m))
         done[id(m)] = new = object.__new__(type(m))
         new.__dict__.update(m.__dict__, training=False)
-        for k in ('_parameters', '_buffers'):
-            new.__dict__[k] = dict(m.__dict__[k])
+        for k, v in m.__dict__.items():
+            if k in ('_parameters', '_buffers') or ('hooks' in k and isinstance(v, dict)):
+                new.__dict__[k] = v.copy()
         new.__dict__['_modules'] = {k: copied(o) for k, o in m._modules.items()}
         return new
 

@@ -237,6 +237,21 @@ def test_a_reading_copy_shares_weights_and_nothing_else():
     assert twin[0].encoder is twin[0].encoder_dp.emb and twin[0].encoder is not m[0].encoder
 
 
+def test_what_is_hung_on_a_reading_copy_stays_there():
+    "transformers hangs hooks on a model that is asked for its attention; they piled up on the original."
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    small = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=3, num_attention_heads=2)
+    m = LlamaForCausalLM(LlamaConfig(vocab_size=50, max_position_embeddings=32, **small)).eval()
+    ids = torch.arange(6)[None]
+    first, again = attention_maps(m, ids), attention_maps(m, ids)
+    assert first.shape == (3, 2, 6, 6) and torch.equal(first, again)
+    with torch.no_grad():
+        for _ in range(2):
+            assert len(reading_copy(m)(ids, output_hidden_states=True).hidden_states) == 4
+    assert not any(v for o in m.modules() for k, v in vars(o).items() if 'hooks' in k and isinstance(v, dict))
+
+
 def test_constructors_change_no_mode(tok):
     lm = CausalLM(gpt2(tok), tok, 'x')
     CausalClassifier(lm)

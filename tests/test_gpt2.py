@@ -542,7 +542,7 @@ def test_smollm2():
     if not list((home() / 'models').glob('SmolLM2*/model.safetensors')):
         pytest.skip('SmolLM2 is not in the cache')
     lm = load_pretrained('smollm2')
-    assert lm.name == 'SmolLM2-135M' and sum(p.numel() for p in lm.model.parameters()) == 134_515_008
+    assert lm.name == 'SmolLM2-135M-Instruct' and sum(p.numel() for p in lm.model.parameters()) == 134_515_008
     assert generate_causal(lm.model, lm.tokenizer, 'The capital of France is', 3).startswith(
         'The capital of France is Paris'
     )
