@@ -600,8 +600,7 @@ def load_pretrained(
             f'the package index'
         )
     print(
-        f'nlpdeep: no {name} here ({got}); SmolLM2-135M-Instruct of the package index takes its '
-        f'place',
+        f'nlpdeep: no {name} here ({got}); SmolLM2-135M-Instruct of the package index takes its place',
         file=sys.stderr,
     )
     return _smollm2()

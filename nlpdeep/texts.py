@@ -626,6 +626,8 @@ def check_texts(texts: Any, names: Collection | None = None, where: str = ' (cou
 # %% ../nbs/01c_texts.ipynb #6f2a9c10
 _SPACES = re.compile('[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]')
 
+_BREAK = re.compile(r'<br\s*/?>', re.IGNORECASE)
+
 _INVISIBLE = re.compile('[\u00ad\u200b\u2060\ufeff]')  # soft hyphen, zero-width space, word joiner, BOM
 
 # joiners and marks of direction mean something in Persian, in Indic scripts and in emoji, but not between
@@ -634,13 +636,13 @@ _JOINERS = re.compile('(?:(?<=[ -\u024f])|^)[\u200c-\u200f](?=[ -\u024f]|$)')
 
 
 def normalize_text(text: str) -> str:
-    """`text` in Unicode's composed form (NFC), every kind of blank as a space, and without the characters
-    that nobody sees: zero-width spaces, soft hyphens, byte order marks.
+    """`text` in Unicode's composed form (NFC), every kind of blank as a space, HTML's `<br />` as a line
+    break, and without the characters that nobody sees: zero-width spaces, soft hyphens, byte order marks.
     """
-    if text.isascii():
-        return text
-    text = _INVISIBLE.sub('', _SPACES.sub(' ', unicodedata.normalize('NFC', text)))
-    return _JOINERS.sub('', text)
+    if not text.isascii():
+        text = _INVISIBLE.sub('', _SPACES.sub(' ', unicodedata.normalize('NFC', text)))
+        text = _JOINERS.sub('', text)
+    return _BREAK.sub('\n', text) if '<' in text else text
 
 # %% ../nbs/01c_texts.ipynb #102f4d40
 def pair_up(texts: Collection[str], labels: Collection, what: str) -> list[tuple]:

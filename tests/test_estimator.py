@@ -686,6 +686,7 @@ def test_unicode_forms_change_nothing(models, kind):
     c = models[kind]
     assert np.array_equal(c.predict_proba([plain]), c.predict_proba([odd]))
     assert normalize_text('e\u0301') == 'é' and normalize_text('İ') == 'İ'
+    assert normalize_text('good.<br /><br/>bad') == 'good.\n\nbad' and normalize_text('<b\u200br>') == '\n'
 
 
 def test_unknown_words_warn(texts, reader):
