@@ -16,9 +16,8 @@ expects praise.
 those that the other draws have labelled, whose labels nobody looks at, where it is surest. With 500 labels
 that is no better on validation reviews, so it is run with 100 only.
 
-`classifier`: what a user gets who changes nothing, `TextClassifier(base='smollm2', how='ask')`, which asks a
-general question, keeps more states, and chooses its penalty in folds of the labelled reviews.
-`classifier_asked`: the same class with the question and the settings of `smollm2_whole`.
+`classifier`: what a user gets who changes nothing, `TextClassifier(base='smollm2', how='ask')`, which keeps
+more states, and chooses its penalty in folds of the labelled reviews.
 
 `pupil`: SmolLM2, asked, has learned from the labelled reviews and labels MORE other training reviews, whose
 own labels nobody looks at. Those it is surest of, two fifths of them on either side, and the labelled ones
@@ -52,7 +51,7 @@ from ulmfit_imdb import by_asking, by_counting, parts
 from nlpdeep.baselines import tfidf_baseline
 from nlpdeep.comparison import WAYS
 from nlpdeep.core import home, precision, text_hash
-from nlpdeep.reader_features import ReaderFeatures, open_reader
+from nlpdeep.reader_features import ReaderFeatures
 from nlpdeep.runs import Plan, planned, run_script
 from nlpdeep.texts import calibration_error
 
@@ -70,7 +69,6 @@ METHODS = {
     ),
     AGAIN: None,
     'classifier': None,
-    'classifier_asked': None,
     'pupil': None,
 }
 DEFAULT = WAYS['smollm2, ask']
@@ -85,7 +83,7 @@ BREAKS = re.compile(r'(\s*<br\s*/?>\s*)+')
 PLAN = Plan(
     makes='imdb',
     chapter='10_transfer',
-    minutes=230,
+    minutes=190,
     needs='IMDb in the folder of NLPDEEP_DATA, and SmolLM2',
     data='IMDb, test reviews at hand',
     configs=[dict(method=m, labels=n) for m in METHODS for n in (100, 500) if (m, n) != (AGAIN, 500)],
@@ -141,15 +139,13 @@ def again(train, valid, others):
 
 
 @functools.cache
-def reader(method):
-    if method == 'classifier':
-        return OnDisk('smollm2-ask', DEFAULT.open)
-    return OnDisk('smollm2-whole', lambda: open_reader(**METHODS[WHOLE]))
+def reader():
+    return OnDisk('smollm2-ask', DEFAULT.open)
 
 
-def by_class(method, seed, train, valid, others):
-    "The same of the package's classifier."
-    model = DEFAULT.fit(reader(method), list(train.text), list(train.label), seed)
+def by_default(seed, train, valid, others):
+    "The same of the package's classifier as it is."
+    model = DEFAULT.fit(reader(), list(train.text), list(train.label), seed)
     on_valid, *probs = [model.predict_proba(list(o)) for o in (valid.text, *others)]
     return right(on_valid, valid), probs
 
@@ -199,8 +195,8 @@ def judge(method, seed, labels, others):
         return *trained(seed, labels, of, others, ULMFIT[method]), {}
     if method == AGAIN:
         return again(train, valid, others)
-    if method in ('classifier', 'classifier_asked'):
-        return *by_class(method, seed, train, valid, others), {}
+    if method == 'classifier':
+        return *by_default(seed, train, valid, others), {}
     if method == 'pupil':
         more = more[:MORE]
         of_teacher, (guesses,), C = asked(TEACHER, train, valid, [list(more)])
