@@ -16,8 +16,9 @@ expects praise.
 those that the other draws have labelled, whose labels nobody looks at, where it is surest. With 500 labels
 that is no better on validation reviews, so it is run with 100 only.
 
-`classifier`: what a user gets who changes nothing, `TextClassifier(base='smollm2', how='ask')`, which keeps
-more states, and chooses its penalty in folds of the labelled reviews.
+`classifier`: what a user gets who changes nothing, `TextClassifier(base='smollm2', how='ask')`, which asks a
+general question, keeps more states, and chooses its penalty in folds of the labelled reviews.
+`classifier_asked`: the same class with the question, layers and states of `smollm2_whole`.
 
 `pupil`: SmolLM2, asked, has learned from the labelled reviews and labels MORE other training reviews, whose
 own labels nobody looks at. Those it is surest of, two fifths of them on either side, and the labelled ones
@@ -34,7 +35,6 @@ the trained classifier, forwards or in both directions, also with all labels."""
 
 import argparse
 import functools
-import re
 import statistics
 import sys
 from pathlib import Path
@@ -50,10 +50,9 @@ from ulmfit_imdb import by_asking, by_counting, parts
 
 from nlpdeep.baselines import tfidf_baseline
 from nlpdeep.comparison import WAYS
-from nlpdeep.core import home, precision, text_hash
-from nlpdeep.reader_features import ReaderFeatures
+from nlpdeep.reader_features import open_reader
 from nlpdeep.runs import Plan, planned, run_script
-from nlpdeep.texts import calibration_error
+from nlpdeep.texts import calibration_error, normalize_text
 
 AGAIN = 'smollm2_again'
 METHODS = {
@@ -69,6 +68,7 @@ METHODS = {
     ),
     AGAIN: None,
     'classifier': None,
+    'classifier_asked': None,
     'pupil': None,
 }
 DEFAULT = WAYS['smollm2, ask']
@@ -79,11 +79,10 @@ ULMFIT = dict(ulmfit=('forwards',), ulmfit_both=('forwards', 'backwards'))
 MORE = 10_000  # reviews without labels that a teacher reads
 SURE = 0.4  # of them, on either side, that it teaches
 CS = (1e-4, 1e-3, 1e-2, 1e-1)  # penalties of the regression
-BREAKS = re.compile(r'(\s*<br\s*/?>\s*)+')
 PLAN = Plan(
     makes='imdb',
     chapter='10_transfer',
-    minutes=190,
+    minutes=160,
     needs='IMDb in the folder of NLPDEEP_DATA, and SmolLM2',
     data='IMDb, test reviews at hand',
     configs=[dict(method=m, labels=n) for m in METHODS for n in (100, 500) if (m, n) != (AGAIN, 500)],
@@ -92,23 +91,17 @@ PLAN = Plan(
 )
 
 
+@functools.cache
+def reader(method):
+    "The frozen reader of a method; what it has made of a review is kept on the disk."
+    if method == 'classifier':
+        return OnDisk('smollm2-ask', DEFAULT.open)
+    return OnDisk(f'imdb-{method}', lambda: open_reader(**METHODS[method]))
+
+
 def features(method, texts):
-    "Features of the texts, (texts, size), in half precision on the disk, each read once in its life."
-    settings = METHODS[method]
-    name = text_hash(f'{settings} {precision()}')[:12]
-    folder = home() / 'imdb_features' / f'{method}-{name}'
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = [BREAKS.sub('\n', t) if method == WHOLE else t for t in texts]
-    place = {t: folder / f'{text_hash(t)[:24]}.npy' for t in texts}
-    new = [t for t in dict.fromkeys(texts) if not place[t].exists()]
-    reader = ReaderFeatures(**settings).fit(new) if new else None
-    new.sort(key=len)
-    for k in range(0, len(new), 64):
-        for t, o in zip(new[k : k + 64], reader.transform(new[k : k + 64])):
-            np.save(place[t], o.astype(np.float16))
-        if k % 640 == 0:
-            print(f'{method}: {k:,} of {len(new):,} reviews read', flush=True)
-    return np.stack([np.load(place[t]) for t in texts]).astype(np.float32)
+    "Features of the texts, (texts, size)."
+    return reader(method).features([normalize_text(t) for t in texts])
 
 
 def asked(method, train, valid, others):
@@ -138,14 +131,10 @@ def again(train, valid, others):
     return *asked(WHOLE, taught, valid, others)[:2], {'teacher, valid': of_teacher, 'more': len(more)}
 
 
-@functools.cache
-def reader():
-    return OnDisk('smollm2-ask', DEFAULT.open)
-
-
-def by_default(seed, train, valid, others):
-    "The same of the package's classifier as it is."
-    model = DEFAULT.fit(reader(), list(train.text), list(train.label), seed)
+def by_class(method, seed, train, valid, others):
+    "The same of the package's classifier."
+    of = reader(WHOLE if method == 'classifier_asked' else method)
+    model = DEFAULT.fit(of, list(train.text), list(train.label), seed)
     on_valid, *probs = [model.predict_proba(list(o)) for o in (valid.text, *others)]
     return right(on_valid, valid), probs
 
@@ -195,8 +184,8 @@ def judge(method, seed, labels, others):
         return *trained(seed, labels, of, others, ULMFIT[method]), {}
     if method == AGAIN:
         return again(train, valid, others)
-    if method == 'classifier':
-        return *by_default(seed, train, valid, others), {}
+    if method in ('classifier', 'classifier_asked'):
+        return *by_class(method, seed, train, valid, others), {}
     if method == 'pupil':
         more = more[:MORE]
         of_teacher, (guesses,), C = asked(TEACHER, train, valid, [list(more)])
