@@ -26,7 +26,7 @@ FULL = dict(model='gpt2', train=0, valid=0)  # 0: all of it
 
 PLAN = Plan(
     makes='gpt2_finetune',
-    chapter='12_gpt2_classifier',
+    chapter='11d_finetuning',
     minutes=11,
     configs=[
         dict(o, lr=1e-4, bs=4, seq_len=256)

@@ -32,7 +32,7 @@ PLAN = Plan(
     configs=[claim(HEAD, n, ZERO) for n in gpt2_classifier.NUMBERS]
     + [claim(BLOCKS, n, ZERO) for n in gpt2_classifier.NUMBERS]
     + [claim(BLOCKS, n, HEAD) for n in gpt2_classifier.NUMBERS]
-    + [claim(LORA, n, BLOCKS) for n in gpt2_classifier.LORA_EPOCHS],
+    + [claim(LORA, n, than) for n in gpt2_classifier.LORA_EPOCHS for than in (HEAD, BLOCKS)],
     seeds=(0,),
 )
 
