@@ -69,23 +69,9 @@ def directives(cell) -> set:
     return {m.split()[0].rstrip(':') for m in re.findall(r'(?m)^#\|\s*(.+)$', ''.join(cell['source']))}
 
 
-def kernel_env() -> dict:
-    "The environment of a notebook's kernel."
-    env = {k: v for k, v in os.environ.items() if k != 'MPLBACKEND'}
-    env.setdefault('OMP_NUM_THREADS', '1')
-    env.update(
-        PYTHONPATH=os.pathsep.join([str(ROOT), env.get('PYTHONPATH', '')]).rstrip(os.pathsep),
-        PYTHONHASHSEED='0',
-        TOKENIZERS_PARALLELISM='false',
-        JUPYTER_PLATFORM_DIRS='1',
-        PYTHONWARNINGS='ignore::DeprecationWarning',
-    )
-    return env
-
-
-def execute(path, timeout=600, **how) -> dict:
+def execute(path, timeout=600) -> dict:
     """Run a notebook top to bottom in a fresh kernel, without the cells marked slow or cuda; returns it with
-    outputs, or raises. `how`: more for nbclient, such as a `kernel_manager_class`.
+    outputs, or raises.
     """
     import nbformat
     from nbclient import NotebookClient
@@ -95,14 +81,22 @@ def execute(path, timeout=600, **how) -> dict:
     for c in nb.cells:
         if c.cell_type == 'code' and (skip & directives(c) or '#| eval: false' in c.source):
             c.cell_type, c.metadata['skipped'] = 'raw', {k: c.pop(k) for k in ('outputs', 'execution_count')}
+    env = {k: v for k, v in os.environ.items() if k != 'MPLBACKEND'}
+    env.setdefault('OMP_NUM_THREADS', '1')
+    env.update(
+        PYTHONPATH=os.pathsep.join([str(ROOT), env.get('PYTHONPATH', '')]).rstrip(os.pathsep),
+        PYTHONHASHSEED='0',
+        TOKENIZERS_PARALLELISM='false',
+        JUPYTER_PLATFORM_DIRS='1',
+        PYTHONWARNINGS='ignore::DeprecationWarning',
+    )
     NotebookClient(
         nb,
         timeout=timeout,
         kernel_name='python3',
         coalesce_streams=True,
         resources={'metadata': {'path': str(Path(path).parent)}},
-        **how,
-    ).execute(env=kernel_env())
+    ).execute(env=env)
     for c in nb.cells:
         if 'skipped' in c.metadata:
             c.cell_type, kept = 'code', c.metadata.pop('skipped')
