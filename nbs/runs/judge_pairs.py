@@ -1,5 +1,5 @@
 """Which rungs of chapter 12's ladder are more than luck? Pairs of SmolLM2's judges on the same test snippets,
-by a bootstrap over films and draws.
+by the bootstrap over films and draws of pairs.py.
 
 It reads the answers that gpt2_classifier.py keeps in nlpdeep's cache: run that first, with `--again` where
 its records are there and the answers are not. Each file of answers must be right as often as the record says.
@@ -11,17 +11,17 @@ import functools
 
 import gpt2_classifier
 import numpy as np
+from pairs import compared
 
 from nlpdeep.core import InputError
 from nlpdeep.records import results
 from nlpdeep.runs import Plan, run_script
 
-TIMES = 5000  # bootstrap samples
 ZERO, HEAD, LORA, BLOCKS = (getattr(gpt2_classifier, o) for o in ('ZERO', 'HEAD', 'LORA', 'PLAIN'))
 
 
-def claim(method, labels, than, than_labels=''):
-    return dict(method=method, labels=labels, than=than, than_labels=than_labels or labels)
+def claim(method, labels, than):
+    return dict(method=method, labels=labels, than=than)
 
 
 PLAN = Plan(
@@ -59,21 +59,13 @@ def answers(method, labels):
     return out
 
 
-def run(seed, method, labels, than, than_labels):
-    first, second = answers(than, than_labels), answers(method, labels)
+def run(seed, method, labels, than):
+    first, second = answers(than, labels), answers(method, labels)
     both = sorted(set(first) & set(second))  # the same draws of both
     if not both:
         raise InputError(f'{method} and {than} have no draw in common with {labels} labels')
     a, b = (np.array([o[s] for s in both]) for o in (first, second))
-    test = gpt2_classifier.snippets()[0]['test'].reset_index(drop=True)
-    films, rng, out = list(test.groupby('film').indices.values()), np.random.default_rng(seed), []
-    for _ in range(TIMES):
-        i = np.concatenate([films[k] for k in rng.integers(len(films), size=len(films))])
-        draws = rng.integers(len(both), size=len(both))
-        out.append(100 * (b[draws][:, i].mean() - a[draws][:, i].mean()))
-    low, high = np.quantile(out, [0.025, 0.975])
-    m = dict(accuracy=100 * b.mean(), than_accuracy=100 * a.mean(), draws=len(both), films=len(films))
-    return m | dict(difference=m['accuracy'] - m['than_accuracy'], low=low, high=high)
+    return compared(a, b, len(both)) | dict(draws=len(both))
 
 
 if __name__ == '__main__':
