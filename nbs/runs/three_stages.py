@@ -1,11 +1,13 @@
 """All three stages of ULMFiT at their real size, watched pass by pass: the shipped reader, with and without
 stage two, and then the classifier, with all labelled snippets and with five hundred.
 
-Stage two, the vocabulary and all settings are those of ulmfit_labels.py. Record:
+Stage two and the vocabulary are those of ulmfit_labels.py, the settings those of `nlpdeep ulmfit`. Record:
 nbs/results/three_stages.json. `right_1` and on: the share of the labelled validation snippets, none of whose
 films is in training, that is right after each pass; `free_1` and on: how many groups of layers learn in it,
 from the head down. `counted`: the same share by TF-IDF and logistic regression with the same labels.
 """
+
+import dataclasses
 
 import numpy as np
 from ulmfit_labels import BASE, reader
@@ -13,6 +15,7 @@ from ulmfit_labels import BASE, reader
 from nlpdeep.baselines import tfidf_baseline
 from nlpdeep.core import set_seed
 from nlpdeep.corpora import movie_snippets
+from nlpdeep.language_model import ULMFiTConfig
 from nlpdeep.runs import Plan, run_script
 from nlpdeep.texts import as_frame, check_labels, subsample
 from nlpdeep.ulmfit import Classifier, fit_classifier, gradual_unfreezing
@@ -30,6 +33,7 @@ PLAN = Plan(
 
 def run(seed, stage_two, labels):
     cfg, words, lm = reader(seed, tuple(READING[stage_two].items()))
+    cfg = dataclasses.replace(cfg, epochs=ULMFiTConfig.sized(base=BASE).epochs)
     df = movie_snippets() if labels == 'all' else subsample(movie_snippets(), None, int(labels), seed)
     df = as_frame(df, seed=seed)
     parts, classes = {p: df[df.part == p] for p in ('train', 'valid')}, check_labels(df)

@@ -53,6 +53,7 @@ READS = dict(
     backwards=dict(backwards=True),
     no_reading=dict(lm_epochs=0),
 )  # how an arm's language model differs
+EPOCHS = 4  # with all layers free, where a reader is begun with; `nlpdeep ulmfit` takes one less since
 KEPT = home() / 'ulmfit_labels'  # probabilities, for the mean of two directions
 
 
@@ -64,7 +65,7 @@ def reader(seed, reads):
     df, cfg, base = as_frame(movie_snippets(), seed=seed), ULMFiTConfig.sized(seed=seed, **dict(reads)), None
     if cfg.base:
         base = pretrained(cfg.base, cfg.backwards)
-        cfg = dataclasses.replace(cfg, **base.sizes)
+        cfg = dataclasses.replace(cfg, **base.sizes, epochs=EPOCHS)
     toks = {p: tokenize(list(df.text[df.part == p])) for p in ('train', 'unsup', 'valid')}
     if base:
         words = base.words.plus(toks['train'] + toks['unsup'], cfg.max_vocab, cfg.min_freq)
