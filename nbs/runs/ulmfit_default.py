@@ -21,11 +21,11 @@ from nlpdeep.runs import Plan, Row, run_script
 PLAN = Plan(
     makes='ulmfit_default',
     chapter='14a_commands',
-    minutes=12,
+    minutes=28,
     precision='',
     data='movie snippets, split by film',
     configs=[dict(run='nlpdeep ulmfit')],
-    seeds=(1, 2),
+    seeds=range(1, 6),
 )
 IN_CHILD = ulmfit  # what the other process runs: a change in it is a change of this run
 METRICS = (
