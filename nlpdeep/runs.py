@@ -38,6 +38,7 @@ class Plan:
     chapter: str  # the notebook that reads them
     minutes: float  # how long all runs take together on one CPU thread (0: less than one)
     needs: str = ''  # what a fresh machine lacks (a GPU, an archive); such a script runs only when named
+    kept: str = ''  # why its records are never stale: another run would not bring back what they describe
     data: str | Callable[[dict], str] = ''  # which data, which part; or a function of the config
     configs: list[dict] = field(default_factory=lambda: [{}])
     seeds: tuple | Callable[[dict], tuple] = (None,)  # or a function of the config; None: nothing is drawn
@@ -88,7 +89,7 @@ def glance(file: Path) -> dict:
     "What a script says about itself, read without running it: `about`, and the literals of its plan."
     tree = ast.parse(Path(file).read_text(encoding='utf-8'))
     about = ' '.join((ast.get_docstring(tree) or '').split('\n\n')[0].split())
-    out = dict(about=about, makes='', chapter='', minutes=None, needs='')
+    out = dict(about=about, makes='', chapter='', minutes=None, needs='', kept='')
     for node in tree.body:
         call = getattr(node, 'value', None)
         if isinstance(call, ast.Call) and getattr(call.func, 'id', '') == 'Plan':
@@ -169,11 +170,11 @@ def present_data(names: Iterable[str]) -> dict[str, str]:
 
 # %% ../nbs/00f_runs.ipynb #7c41a80e
 def look(names: Iterable[str] | None = None) -> list[dict]:
-    """A row for each script (of `names`): `name`, `command`, `minutes`, `chapter`, `makes`, `needs`, `about`,
-    and of its runs `planned`, `missing`, `stale` (how many), `why` (what changed), `made` (when the last was
-    made).
+    """A row for each script (of `names`): `name`, `command`, `minutes`, `chapter`, `makes`, `needs`, `kept`,
+    `about`, and of its runs `planned`, `missing`, `stale` (how many), `why` (what changed), `made` (when the
+    last was made).
     """
-    rows, kept = [], {}
+    rows, data = [], {}
     for name, file in scripts().items():
         if names and name not in names:
             continue
@@ -189,18 +190,18 @@ def look(names: Iterable[str] | None = None) -> list[dict]:
             there = (results_dir() / f'{target}.json').exists() or not plan.data
             row.update(planned=1, missing=int(not there))
             continue
-        names_of_data = {k for o in have for k in o.get('provenance', {}).get('data', {})} - set(kept)
-        kept.update(present_data(names_of_data))
+        names_of_data = {k for o in have for k in o.get('provenance', {}).get('data', {})} - set(data)
+        data.update(present_data(names_of_data))
         why = {}
         for config, seed in planned(plan):
             found = recorded(plan, config, seed, have)
             row['planned'] += 1
             row['missing'] += not found
-            reasons = {changed(o, now, kept) for o in found} - {''}
+            reasons = set() if plan.kept else {changed(o, now, data) for o in found} - {''}
             row['stale'] += bool(reasons)
             why.update(dict.fromkeys(sorted(reasons)))
             row['made'] = max([row['made'], *(o['date'][:10] for o in found)])
-        row['why'] = '; '.join(why)
+        row['why'] = f'kept: {plan.kept}' if plan.kept else '; '.join(why)
     return rows
 
 
@@ -255,7 +256,7 @@ def make(
         if only and not any(only in str(v) for v in config.values()):
             continue
         found = recorded(plan, config, seed, have or [])
-        old = stale and any(changed(o, now, data) for o in found)
+        old = stale and not plan.kept and any(changed(o, now, data) for o in found)
         if again or old or not found:
             todo.append((config, seed))
     with torch_threads(plan.threads):
@@ -329,9 +330,10 @@ def runs_table() -> str:
         command = f'nlpdeep record {name}' if o['makes'] else f'python nbs/runs/{name}.py'
         makes = ', '.join(f'`{m}`' for m in o['makes'].split())
         about = o['about'].split(': python')[0].rstrip(':.').replace('|', '/')
+        needs = '; '.join(t for t in (o['needs'], o['kept'] and f'kept: {o["kept"]}') if t)
         rows.append(
             f'| `{command}` | {about}{f" ({makes})" if makes else ""} | {minutes} | {o["chapter"] or "–"} | '
-            f'{o["needs"] or "–"} |'
+            f'{needs or "–"} |'
         )
     return '\n'.join(rows)
 
@@ -349,7 +351,7 @@ def show_runs(rows: list[dict]) -> str:
             f'{o["name"]:{w}}  {minutes:>7}  {o["planned"]:5}  {o["missing"]:7}  {o["stale"]:5}  '
             f'{o["made"] or "–":10}  {why}'.rstrip()
         )
-    total = sum(o['minutes'] or 0 for o in rows if not o['needs'])
+    total = sum(o['minutes'] or 0 for o in rows if not (o['needs'] or o['kept']))
     gone, old = (sum(o[k] for o in rows if not o['needs']) for k in ('missing', 'stale'))
     out.append(f'{gone} missing, {old} stale; all of it takes {total / 60:.1f} hours on one CPU thread')
     return '\n'.join(out)

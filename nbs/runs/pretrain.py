@@ -59,6 +59,7 @@ PLAN = Plan(
     makes='pretrain pretrain_curve pretrain_perplexity',
     chapter='09g_pretraining',
     minutes=400,
+    kept='it describes the weights that ship',
     data='IMDb, WikiText-2, presidential messages',
     configs=[dict(way=way, number=n) for n in PASSES for way in ('forwards', 'backwards')],
     unwritten=('number',),
