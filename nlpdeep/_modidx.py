@@ -1188,6 +1188,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'nlpdeep/reader_features.py')},
             'nlpdeep.records': { 'nlpdeep.records.Roof': ('records.html#roof', 'nlpdeep/records.py'),
                                  'nlpdeep.records._kind': ('records.html#_kind', 'nlpdeep/records.py'),
+                                 'nlpdeep.records._plain': ('records.html#_plain', 'nlpdeep/records.py'),
                                  'nlpdeep.records._run': ('records.html#_run', 'nlpdeep/records.py'),
                                  'nlpdeep.records._same_run': ('records.html#_same_run', 'nlpdeep/records.py'),
                                  'nlpdeep.records._spread': ('records.html#_spread', 'nlpdeep/records.py'),

@@ -75,9 +75,17 @@ def _pack(o, tensors: dict, names: dict):
         key = (t.data_ptr(), t.dtype, tuple(t.shape), t.stride(), str(t.device)) if t.numel() else object()
         if key not in names:
             names[key] = f't{len(tensors)}'
-            tensors[names[key]] = t.cpu().contiguous()
+            t = t.cpu().contiguous()
+            memory = t.untyped_storage()
+            part = memory.nbytes() != t.numel() * t.element_size()
+            if part or any(memory.data_ptr() == o.untyped_storage().data_ptr() for o in tensors.values()):
+                t = t.clone()  # safetensors wants each tensor in memory of its own
+            tensors[names[key]] = t
         return {'tensor': names[key]}
     if isinstance(o, dict):
+        for k in o:
+            if not (k is None or isinstance(k, (bool, int, float, str))):
+                raise InputError(f'the key {k!r} cannot be kept in a checkpoint: strings and numbers can')
         return {'dict': [[k, _pack(v, tensors, names)] for k, v in o.items()]}
     if isinstance(o, (tuple, list, L)):
         return {type(o).__name__ if type(o) in (tuple, L) else 'list': [_pack(v, tensors, names) for v in o]}

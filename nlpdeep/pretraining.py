@@ -241,6 +241,9 @@ def save_lm(
 ) -> Path:
     "Write a language model as a folder, whole or not at all; `half`: in 16 bits."
     w = named_weights(model)
+    rows = len(w['encoder.weight'])
+    if rows != len(words.vocab):
+        raise InputError(f'the model has {rows:,} words, this vocabulary {len(words.vocab):,}')
     sizes = {k: getattr(model[0], k) for k in _SIZES}
     return save_folder(
         path,

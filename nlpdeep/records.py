@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import operator
 import os
 import re
@@ -102,6 +103,11 @@ def _same_run(old, new, key):
     )
 
 # %% ../nbs/00b_records.ipynb #82780e32
+def _plain(v):
+    "A number of numpy or a tensor of one number as Python's; the rest as it is."
+    return v.item() if hasattr(v, 'item') and getattr(v, 'ndim', 1) == 0 else v
+
+
 def record(
     name: str,  # the file: `nbs/results/NAME.json`
     metrics: dict,  # what was measured, numbers only
@@ -116,6 +122,7 @@ def record(
     device and precision. (Of older records only the machine's precision is known, not the run's: a new
     one takes the place of either.)
     """
+    seed, config = _plain(seed), {k: _plain(v) for k, v in config.items()}
     key = dict(data=data, seed=seed, size=size(), config=config)
     here = circumstances(dict(device=device_report(), config=config))
     here['precision'] = computed_in or here['precision']
@@ -154,7 +161,9 @@ def forget(name: str, rows: list[dict]) -> None:
 def _spread(vals, fmt):
     "`mean ± sd (n)` of one or several values."
     m = fmt.format(statistics.fmean(vals))
-    return m if len(vals) == 1 else f'{m} ± {fmt.format(statistics.stdev(vals))}'
+    if len(vals) == 1 or not all(map(math.isfinite, vals)):
+        return m
+    return f'{m} ± {fmt.format(statistics.stdev(vals))}'
 
 
 def summary(
@@ -256,11 +265,12 @@ def show_results(
 
 # %% ../nbs/00b_records.ipynb #649167b3
 def flat_tensors(o: Any, prefix: str = 'out') -> dict:
-    "All tensors in a nest of tuples, lists and dicts, by path."
+    "All tensors in a nest of tuples, lists and dicts, by path; arrays and numbers as tensors."
+    import numpy as np
     import torch
 
-    if isinstance(o, torch.Tensor):
-        return {prefix: o}
+    if isinstance(o, (torch.Tensor, np.ndarray, np.generic, bool, int, float)):
+        return {prefix: torch.as_tensor(o)}
     items = o.items() if isinstance(o, dict) else enumerate(o) if isinstance(o, (tuple, list)) else ()
     return {k: v for i, x in items for k, v in flat_tensors(x, f'{prefix}[{i}]').items()}
 
@@ -286,9 +296,11 @@ def _run(f, args, kwargs, seed, grads):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         outs = flat_tensors(f(*args, **kwargs))
-    if not grads:
+    if not (grads and outs):
         return outs, {}, {}
     g, floats = torch.Generator().manual_seed(seed), [o for o in outs.values() if o.requires_grad]
+    if not floats:
+        raise InputError('no output has a gradient: pass grads=False to compare the outputs alone')
     loss = sum((o * torch.randn(o.shape, generator=g).to(o)).sum() for o in floats)
     ins = {k: v for k, v in flat_tensors([*args, *kwargs.values()], 'in').items() if v.requires_grad}
     both = torch.autograd.grad(loss, [*ins.values(), *params.values()], allow_unused=True)
@@ -316,7 +328,7 @@ def assert_parity(
     dict
 ):  # the greatest absolute difference of `outputs`, `inputs` (their gradients) and `parameters` (theirs)
     """Assert that `ours` equals `ref` in outputs, state and gradients; the error names the first tensor that
-    differs.
+    differs. Arrays and numbers count as outputs, too; if there are none at all, that is an error.
     """
     import torch
 
@@ -328,6 +340,8 @@ def assert_parity(
             for n, p in ours.named_parameters():
                 p.copy_(theirs[to_ref(n)].reshape(p.shape))
     a, b = (_run(f, args, kwargs, seed, grads) for f in (ours, ref))
+    if not (a[0] or b[0]):
+        raise AssertionError('nothing was compared: neither gives a tensor, an array or a number')
     if mod and grads:
         b = (*b[:2], {n: b[2][to_ref(n)].reshape(p.shape) for n, p in ours.named_parameters()})
     else:

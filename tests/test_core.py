@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -197,6 +198,32 @@ def test_parity_finds_each_kind_of_difference():
     ]:
         with pytest.raises(AssertionError, match=word):
             assert_parity(twin(f), lin, x)
+
+
+def test_a_parity_that_compares_nothing_is_no_proof():
+    ones = torch.ones(2)
+    for ours, ref in (
+        (lambda x: (x, 1.0), lambda x: (x, 2.0)),
+        (lambda x: (x, np.array([1.0])), lambda x: (x, np.array([2.0]))),
+        (lambda x: (x, True), lambda x: (x, False)),
+        (lambda x: None, lambda x: None),
+        (lambda x: 'yes', lambda x: 'no'),
+    ):
+        with pytest.raises(AssertionError, match='differ|nothing was compared'):
+            assert_parity(ours, ref, ones)
+    with pytest.raises(InputError, match='grads=False'):
+        assert_parity(lambda x: x + 1, lambda x: x + 1, torch.ones(2, dtype=torch.long))
+
+
+def test_numbers_of_numpy_and_nan_in_records(tmp_path, monkeypatch):
+    monkeypatch.setenv('NLPDEEP_RESULTS', str(tmp_path))
+    record('r', dict(acc=0.9), data='d', seed=np.int64(1), rate=np.float32(0.5), sizes=[1, 2])
+    record('r', dict(acc=float('nan')), data='d', seed=2, rate=torch.tensor(0.5), sizes=[1, 2])
+    assert [(o['seed'], o['config']) for o in results('r')] == [
+        (seed, dict(rate=0.5, sizes=[1, 2])) for seed in (1, 2)
+    ]
+    table = summary('r', 'rate')
+    assert list(table.acc) == ['nan'] and list(table.seeds) == [2]
 
 
 def test_parity_with_state_and_names():

@@ -93,6 +93,19 @@ def test_a_full_disk_is_named_whoever_says_it(tmp_path):
 # ---------------------------------------------------------------- memory
 
 
+def test_views_and_keys_in_a_checkpoint(tmp_path):
+    whole = torch.arange(4.0)
+    state = dict(whole=whole, part=whole[1:], square=whole.view(2, 2), again=whole, none=whole[:0])
+    state |= {'numbered': {1: 'a', None: 'b'}}
+    back = checkpoint.load_state(checkpoint.save_state(tmp_path / 'state', state))
+    assert back['numbered'] == state['numbered']
+    for name in ('whole', 'part', 'square', 'again', 'none'):
+        assert torch.equal(back[name], state[name]), name
+    with pytest.raises(InputError, match=r'key \(1, 2\)'):
+        checkpoint.save_state(tmp_path / 'state', {(1, 2): 3})
+    assert torch.equal(checkpoint.load_state(tmp_path / 'state')['whole'], whole), 'the old one is lost'
+
+
 @pytest.mark.parametrize('bs', [1, 3, 5])
 def test_a_state_of_another_size_is_refused(bs):
     r = WeightDropout(torch.nn.LSTM(6, 8, batch_first=True), 0.5)

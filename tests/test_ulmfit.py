@@ -192,6 +192,8 @@ def test_pretrain_resumes_and_saves(texts, tmp_path):
     assert [o['step'] for o in h['curve']] == list(range(5, len(h['train']) + 1, 5)) and h['curve'][-1][
         'perplexity'
     ] < h['before']
+    with pytest.raises(InputError, match='this vocabulary'):
+        save_lm(tmp_path / 'lm' / 'forwards', m, TextProcessor(list(words.vocab)[:-1]))
     save_lm(tmp_path / 'lm' / 'forwards', m, words, dict(read='toys'))
     p = pretrained(tmp_path / 'lm')
     assert (
