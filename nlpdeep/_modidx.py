@@ -1496,6 +1496,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'nlpdeep.text_classifier._folds': ('text_classifier.html#_folds', 'nlpdeep/text_classifier.py'),
                                          'nlpdeep.text_classifier._is_list': ( 'text_classifier.html#_is_list',
                                                                                'nlpdeep/text_classifier.py'),
+                                         'nlpdeep.text_classifier._looks_like_a_table': ( 'text_classifier.html#_looks_like_a_table',
+                                                                                          'nlpdeep/text_classifier.py'),
                                          'nlpdeep.text_classifier._named': ('text_classifier.html#_named', 'nlpdeep/text_classifier.py'),
                                          'nlpdeep.text_classifier._networks': ( 'text_classifier.html#_networks',
                                                                                 'nlpdeep/text_classifier.py'),

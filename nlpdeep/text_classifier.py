@@ -12,7 +12,7 @@ import html
 import numbers
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -955,6 +955,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         if labels is None and hasattr(texts, 'column_names') and hasattr(texts, 'to_pandas'):
             texts = texts.to_pandas()  # a Hugging Face dataset
         if labels is not None:
+            if 'part' in getattr(texts, 'columns', ()):
+                warnings.warn(
+                    'the column `part` is not used, because labels came apart: all rows are learned from. '
+                    'fit(df), with a column `label`, goes by it',
+                    stacklevel=3,
+                )
             texts = text_column(texts)
         if labels is None and hasattr(texts, 'columns') and 'label' in texts.columns:
             own_valid = 'part' in texts.columns and (texts.part == 'valid').any()
@@ -1093,6 +1099,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         pairs = pair_up(texts, labels, 'labelled')
         texts, labels = [t for t, _ in pairs], [l for _, l in pairs]
         if self.several_:
+            rows = {len(o) for o in labels if _is_list(o)}
+            if self.several_ == 'array' and rows == {len(self.classes)}:
+                labels = np.stack([np.asarray(o) for o in labels])  # as it learned them
             labels = indicators(labels, self.classes)[0]
         return evaluate_classes(labels, self.predict_proba(texts, 'guess'), self.classes)
 
@@ -1116,6 +1125,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         seconds). A bar shows how far it is, where `say` was given and a person watches.
         """
         whole = self.predict_proba([text], unknown)[0]
+        if is_missing(text) or not text.strip():
+            raise InputError('this text has no words, and so there is nothing to explain')
         if label is not None and label not in self.classes:
             raise InputError(
                 f'the model knows the classes {", ".join(map(repr, self.classes))}, not {label!r}'
@@ -1141,6 +1152,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         """
         if self._model is None:
             raise InputError('there is nothing to save yet: call fit first')
+        weights = self.class_weight
         config = dict(
             how=self.how_,
             classes=self.classes,
@@ -1148,6 +1160,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             normalize=self.normalize,
             unknown=self.unknown,
             form=self.several_,
+            class_weight=list(weights.items()) if isinstance(weights, Mapping) else weights,
+            calibrate=self.calibrate,
             info=self.info,
         )
         return self._model.save(user_path(path), config, extra, half)
@@ -1184,7 +1198,17 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         settings_ = getattr(model, 'cfg', None)
         asked = dict(getattr(model, 'asked', {}), how='ask') if kinds[0] is ProbeModel else {}
         normalize, unknown = cfg.get('normalize', False), cfg.get('unknown', 'refuse')
-        self = cls(settings_, say, normalize=normalize, unknown=unknown, **asked)
+        weights, calibrate = cfg.get('class_weight', 'auto'), cfg.get('calibrate', True)
+        weights = {label: w for label, w in weights} if isinstance(weights, list) else weights
+        self = cls(
+            settings_,
+            say,
+            normalize=normalize,
+            unknown=unknown,
+            class_weight=weights,
+            calibrate=calibrate,
+            **asked,
+        )
         vars(self).update(
             classes_=np.array(cfg['classes']),
             history={},
@@ -1317,6 +1341,17 @@ def _all_classes(own, classes, df, several, log) -> list:
     return classes if several else sorted({*old, *new})
 
 # %% ../nbs/10a_text_classifier.ipynb #653af901
+def _looks_like_a_table(labels):
+    "Lists of 0 and 1, all equally long, with a number twice in one of them, which no set of labels has?"
+    rows = [list(o) for o in labels if _is_list(o)]
+    return (
+        len(rows) == len(labels)
+        and len({len(o) for o in rows}) == 1
+        and all(isinstance(n, numbers.Integral) and n in (0, 1) for o in rows for n in o)
+        and any(len(set(o)) < len(o) for o in rows)
+    )
+
+
 def indicators(labels: Any, classes: Collection | None = None) -> tuple[np.ndarray, list, str]:
     """Several labels for each text as an array of 0 and 1 (texts, classes), the classes, and the form in
     which they came, `array` or `lists`. `classes`: those known already.
@@ -1333,6 +1368,11 @@ def indicators(labels: Any, classes: Collection | None = None) -> tuple[np.ndarr
     if odd:
         raise InputError(
             f'row {name_rows(odd)} (counted from 0) has no list of labels; [] says that none fits'
+        )
+    if _looks_like_a_table(labels):
+        raise InputError(
+            'lists of 0 and 1 could be sets of labels or rows of a table: pass np.array(labels) for a table, '
+            'a column for each class'
         )
     rows = [{own_label(l) for l in (o if _is_list(o) else [o])} - {None} for o in labels]
     found = set().union(*rows)

@@ -30,12 +30,26 @@ def pool(n: int):
         time.sleep(0.001)
 
 
+def _tasks():
+    return {o.name for o in _TASKS.iterdir()} if _TASKS.exists() else set()
+
+
+def _settled(quiet: float = 1):
+    "Wait until no thread has come or gone for `quiet` seconds: the package reads in threads of its own, too."
+    tasks, since = _tasks(), time.monotonic()
+    while time.monotonic() - since < quiet:
+        time.sleep(0.01)
+        if (now := _tasks()) != tasks:
+            tasks, since = now, time.monotonic()
+
+
 def _answer(pipe, ask, args):
     pipe.send(ask(*args))
 
 
 def ask_a_fork(ask, *args, seconds: float = 300):
     "What `ask(*args)` gives in a forked process. A fork that waits for a lost lock would never answer."
+    _settled()
     mine, its = multiprocessing.Pipe()
     child = multiprocessing.get_context('fork').Process(target=_answer, args=(its, ask, args), daemon=True)
     child.start()

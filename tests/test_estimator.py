@@ -773,3 +773,44 @@ def test_a_reader_of_ones_own_kind(texts, tiny_causal):
     assert np.allclose(
         c.predict_proba(texts[0]), TextClassifier(base=inner).fit(*texts).predict_proba(texts[0]), atol=1e-5
     )
+
+
+def test_rows_of_a_table_are_no_sets_of_labels(texts, reader):
+    x, table = texts[0][:60], np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1]] * 20)
+    c = TextClassifier(base=reader, random_state=0)
+    with pytest.raises(InputError, match=r'np\.array\(labels\)'):
+        c.fit(x, table.tolist())
+    c.fit(x, table)
+    assert c.score(x, table.tolist()) == c.score(x, table) and c.classes == [0, 1, 2]
+    sets = TextClassifier(base=reader, random_state=0).fit(x, [[0, 1], [0], [1]] * 20)  # no number twice
+    assert sets.several_ == 'lists'
+
+
+def test_a_part_that_is_not_used_is_said(texts, reader):
+    df = pd.DataFrame(dict(text=texts[0], label=texts[1], part=['train'] * 40 + ['test'] * 40))
+    c = TextClassifier(base=reader, random_state=0)
+    with pytest.warns(UserWarning, match='`part` is not used'):
+        c.fit(df, df.label)
+    assert sum(c.info['texts'].values()) == 80
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', message='.*part')
+        c.fit(df)
+    assert sum(c.info['texts'].values()) == 40
+
+
+@pytest.mark.parametrize('as_label', [int, str])
+def test_settings_of_the_fit_come_back_from_a_folder(texts, reader, tmp_path, as_label):
+    x, y = texts[0], list(map(as_label, texts[1]))
+    weights = dict(zip(sorted(set(y)), (1.0, 9.0)))
+    c = TextClassifier(base=reader, class_weight=weights, calibrate=False, random_state=0).fit(x, y)
+    c.save(tmp_path / 'm')
+    back = TextClassifier.load(tmp_path / 'm')
+    assert back.class_weight == weights and back.calibrate is False
+    again = clone(back).set_params(base=reader, random_state=0).fit(x, y)
+    assert np.allclose(again.predict_proba(x), c.predict_proba(x), atol=1e-5)
+
+
+@pytest.mark.parametrize('text', ['', '  ', None])
+def test_nothing_to_explain(models, text):
+    with pytest.raises(InputError, match='nothing to explain'):
+        models['asked'].explain(text, unknown='guess')
