@@ -78,8 +78,10 @@ def _pack(o, tensors: dict, names: dict):
             t = t.cpu().contiguous()
             memory = t.untyped_storage()
             part = memory.nbytes() != t.numel() * t.element_size()
-            if part or any(memory.data_ptr() == o.untyped_storage().data_ptr() for o in tensors.values()):
+            if part or memory.data_ptr() in names:
                 t = t.clone()  # safetensors wants each tensor in memory of its own
+            else:
+                names[memory.data_ptr()] = ''
             tensors[names[key]] = t
         return {'tensor': names[key]}
     if isinstance(o, dict):
