@@ -69,18 +69,8 @@ def directives(cell) -> set:
     return {m.split()[0].rstrip(':') for m in re.findall(r'(?m)^#\|\s*(.+)$', ''.join(cell['source']))}
 
 
-def execute(path, timeout=600) -> dict:
-    """Run a notebook top to bottom in a fresh kernel, without the cells marked slow or cuda; returns it with
-    outputs, or raises.
-    """
-    import nbformat
-    from nbclient import NotebookClient
-
-    nb = nbformat.read(path, as_version=4)
-    skip = set(FLAGS) - set(os.environ.get('NLPDEEP_FLAGS', '').split())
-    for c in nb.cells:
-        if c.cell_type == 'code' and (skip & directives(c) or '#| eval: false' in c.source):
-            c.cell_type, c.metadata['skipped'] = 'raw', {k: c.pop(k) for k in ('outputs', 'execution_count')}
+def kernel_env() -> dict:
+    "The environment of a notebook's kernel."
     env = {k: v for k, v in os.environ.items() if k != 'MPLBACKEND'}
     env.setdefault('OMP_NUM_THREADS', '1')
     env.update(
@@ -90,13 +80,29 @@ def execute(path, timeout=600) -> dict:
         JUPYTER_PLATFORM_DIRS='1',
         PYTHONWARNINGS='ignore::DeprecationWarning',
     )
+    return env
+
+
+def execute(path, timeout=600, **how) -> dict:
+    """Run a notebook top to bottom in a fresh kernel, without the cells marked slow or cuda; returns it with
+    outputs, or raises. `how`: more for nbclient, such as a `kernel_manager_class`.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+
+    nb = nbformat.read(path, as_version=4)
+    skip = set(FLAGS) - set(os.environ.get('NLPDEEP_FLAGS', '').split())
+    for c in nb.cells:
+        if c.cell_type == 'code' and (skip & directives(c) or '#| eval: false' in c.source):
+            c.cell_type, c.metadata['skipped'] = 'raw', {k: c.pop(k) for k in ('outputs', 'execution_count')}
     NotebookClient(
         nb,
         timeout=timeout,
         kernel_name='python3',
         coalesce_streams=True,
         resources={'metadata': {'path': str(Path(path).parent)}},
-    ).execute(env=env)
+        **how,
+    ).execute(env=kernel_env())
     for c in nb.cells:
         if 'skipped' in c.metadata:
             c.cell_type, kept = 'code', c.metadata.pop('skipped')

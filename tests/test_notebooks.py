@@ -4,21 +4,35 @@ import ast
 import re
 import subprocess
 import sys
+import tempfile
 
 import nbformat
 import notebooks as nbs
 import pytest
 import record_cells
+from kernels import Zygote
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 ALL = nbs.all_notebooks()
 ids = [p.relative_to(nbs.NBS).as_posix() for p in ALL]
 each = pytest.mark.parametrize('path', ALL, ids=ids)
 
 
+@pytest.fixture(scope='session')
+def quick():
+    "What `execute` takes to start a kernel quickly, where the system forks without fear: on Linux."
+    if not sys.platform.startswith('linux'):
+        yield {}
+        return
+    zygote = Zygote(nbs.kernel_env())
+    yield dict(kernel_manager_class=zygote.manager()) if zygote.ready() else {}
+    zygote.close()
+
+
 @each
-def test_runs(path):
+def test_runs(path, quick):
     "It runs, and the cells that show records show what is saved."
-    fresh = nbs.tidy(nbs.execute(path))
+    fresh = nbs.tidy(nbs.execute(path, **quick))
     for old, new in zip(nbs.read(path)['cells'], fresh['cells'], strict=True):
         if record_cells.reads_records(old):
             assert record_cells.saved(new) == record_cells.saved(old), (
@@ -236,3 +250,58 @@ def test_export_cells_do_one_thing(path):
         sizes = [len(ast.unparse(o).splitlines()) for o in ast.parse(source).body if hasattr(o, 'name')]
         rest = sum(sizes) - max(sizes)
         assert rest <= 25, f'cell {i} has {len(lines)} lines and {rest} beside its largest piece: split it'
+
+
+def cell_by_cell(*sources, **how):
+    "What each cell of a notebook of these prints; and its outputs."
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(o) for o in sources])
+    nb.metadata['kernelspec'] = dict(name='python3', display_name='python3', language='python')
+    with tempfile.NamedTemporaryFile('w', suffix='.ipynb') as f:
+        nbformat.write(nb, f.name)
+        outputs = [c['outputs'] for c in nbs.execute(f.name, **how)['cells']]
+    return [''.join(''.join(o.get('text', '')) for o in out) for out in outputs], outputs
+
+
+@pytest.mark.slow
+def test_a_forked_kernel_is_a_kernel(quick):
+    """Its variables, its folder and its environment are its own, nothing of nlpdeep or fastai is there
+    beforehand, a picture and a wide table are shown, other processes start, and an error comes back as one.
+    """
+    if not quick:
+        pytest.skip('kernels are forked on Linux only')
+    first = """
+import os, sys
+print([m for m in sys.modules if m.split('.')[0] in ('nlpdeep', 'fastai', 'fastcore')])
+print('torch' in sys.modules, 'left' in globals())
+left, os.environ['LEFT'] = 1, '1'
+sys.modules['left_over'] = sys
+"""
+    picture = 'import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()'
+    others = """
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import nlpdeep, torch, math
+print([list(ProcessPoolExecutor(2, get_context(o)).map(math.sqrt, [4, 9])) for o in ('fork', 'spawn')])
+print(torch.ones(300, 300).mm(torch.ones(300, 300)).mean().item())
+"""
+    table = "import pandas; print(pandas.get_option('display.max_columns'))"
+    again = "import os, sys; print('left' in globals(), 'LEFT' in os.environ, 'left_over' in sys.modules)"
+    text, outputs = cell_by_cell(first, picture, others, table, **quick)
+    assert text[0] == '[]\nTrue False\n'
+    assert any('image/png' in o.get('data', {}) for o in outputs[1])
+    assert text[2] == '[[2.0, 3.0], [2.0, 3.0]]\n300.0\n'
+    assert text[3] == cell_by_cell(table)[0][0]
+    assert cell_by_cell(again, **quick)[0] == ['False False False\n']
+    with pytest.raises(CellExecutionError, match='ZeroDivisionError'):
+        cell_by_cell('1 / 0', **quick)
+
+
+@pytest.mark.slow
+def test_a_forked_kernel_that_dies_or_hangs_is_noticed(quick):
+    if not quick:
+        pytest.skip('kernels are forked on Linux only')
+    with pytest.raises(DeadKernelError):
+        cell_by_cell('import os; os._exit(3)', **quick)
+    with pytest.raises(CellTimeoutError):
+        cell_by_cell('print(__import__("os").getpid(), flush=True)\nwhile True: pass', timeout=3, **quick)
+    assert cell_by_cell('print(1)', **quick)[0] == ['1\n']
