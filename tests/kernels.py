@@ -1,7 +1,8 @@
 """Kernels for the tests of the notebooks, forked from a process that has imported what most of them need:
 importing takes longer than many a notebook does. Nothing of nlpdeep is imported there, nor fastai and
 fastcore, which look for a notebook when they are imported and print otherwise outside of one; a kernel's
-variables are its own. `tests/notebooks.py save` and `check` start kernels in the plain way, which sees a missing import.
+variables are its own. `tests/notebooks.py save` and `check` start kernels in the plain way, which sees a
+missing import.
 
 `Zygote(env)` is that process; `zygote.manager()` a class of kernel managers for nbclient. For each kernel
 Jupyter starts a small process (`python kernels.py ask SOCKET FILE`), which asks the zygote for a fork, hands
