@@ -85,6 +85,8 @@ class _RawWeights(nn.Module):
 
     def __init__(self, module: nn.RNNBase, layer_names):
         super().__init__()
+        if getattr(module, 'proj_size', 0):
+            raise InputError('a layer with proj_size is not supported: give its output a Linear of its own')
         self.module, self.layer_names = (
             module,
             [layer_names] if isinstance(layer_names, str) else list(layer_names),
@@ -143,6 +145,8 @@ class WeightDropout(_RawWeights):
     ) -> tuple[torch.Tensor, torch.Tensor | tuple]:
         "x: (bs, seq, in) if the layer is batch first -> output (bs, seq, out), and the new state"
         m = self.module
+        if not isinstance(x, torch.Tensor):
+            raise InputError(f'this takes a padded batch of shape (bs, seq, in), not a {type(x).__name__}')
         if hx is None:
             h = x.new_zeros(
                 m.num_layers * (1 + m.bidirectional), x.shape[0 if m.batch_first else 1], m.hidden_size

@@ -337,6 +337,8 @@ def train_tiny(
         from nlpdeep.corpora import human_numbers
 
         texts = [' . '.join(human_numbers('train'))]
+    if steps < 1:
+        raise InputError(f'steps is {steps}; it takes at least one')
     tok = tiny_tokenizer(texts, vocab_sz)
     data = torch.tensor(tok(f'{tok.eos_token}'.join(texts), verbose=False)['input_ids'])
     if len(data) <= seq_len + 1:

@@ -206,6 +206,8 @@ def perplexity(model: torch.nn.Module, ids: Collection, bs: int = 16, seq_len: i
     in `bs` rows, since an LSTM keeps its state; a transformer keeps none, so `causal_perplexity` reads
     windows.
     """
+    if sum(map(len, ids)) < 2:
+        raise InputError('a perplexity takes at least two tokens: one to read, one to predict')
     bs = max(1, min(bs, (sum(map(len, ids)) - 1) // 2))
     x, y = batchify(ids, bs)
     dev, loss = next(model.parameters()).device, 0.0
@@ -231,6 +233,10 @@ def unigram_perplexity(train_ids: Collection, ids: Collection, vocab_sz: int) ->
     """What counting words alone gives: each word's share of the training texts (each counted once more),
     whatever came before.
     """
+    if not sum(map(len, train_ids)) or not sum(map(len, ids)):
+        raise InputError('there is no token to count, or none to predict')
+    if np.concatenate([*train_ids, *ids]).max() >= vocab_sz:
+        raise InputError(f'there are ids beyond vocab_sz={vocab_sz}: is it the vocabulary of these texts?')
     p = np.bincount(np.concatenate(train_ids), minlength=vocab_sz) + 1.0
     return float(np.exp(-np.log(p / p.sum())[np.concatenate(ids)].mean()))
 

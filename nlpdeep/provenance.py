@@ -34,8 +34,21 @@ def _dump(node) -> str:
     return type(node).__name__ + '(' + ','.join(f'{k}={_dump(v)}' for k, v in fields) + ')'
 
 
-class _NoDocs(ast.NodeTransformer):
-    "Takes docstrings and the annotations of functions out: they change no result."
+def _refuses(node) -> bool:
+    "Does a statement do nothing but refuse bad input?"
+    if isinstance(node, ast.Raise):
+        error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        return isinstance(error, ast.Name) and error.id == 'InputError'
+    return isinstance(node, (ast.If, ast.For)) and all(map(_refuses, [*node.body, *node.orelse]))
+
+
+class _OnlyDoing(ast.NodeTransformer):
+    "Takes out what changes no result: docstrings, the annotations of functions, refusals of bad input."
+
+    def visit_If(self, node):
+        return None if _refuses(node) else self.generic_visit(node)
+
+    visit_For = visit_If
 
     def visit_Expr(self, node):
         text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
@@ -57,8 +70,8 @@ class _NoDocs(ast.NodeTransformer):
 
 
 def code_hash(*sources: str) -> str:
-    "A hash of what Python code does: comments, docstrings and layout do not count."
-    trees = [_dump(_NoDocs().visit(ast.parse(s))) for s in sources]
+    "A hash of what Python code does: comments, docstrings, layout and refusals of bad input do not count."
+    trees = [_dump(_OnlyDoing().visit(ast.parse(s))) for s in sources]
     return text_hash('\n'.join(trees))[:16]
 
 # %% ../nbs/00e_provenance.ipynb #9b3d5e09
@@ -80,7 +93,7 @@ class _Module:
 
     def __init__(self, file: Path):
         self.file, self.pieces, self.imports, self.acts = file, {}, {}, []
-        tree = _NoDocs().visit(ast.parse(file.read_text(encoding='utf-8')))
+        tree = _OnlyDoing().visit(ast.parse(file.read_text(encoding='utf-8')))
         for node in ast.walk(tree):  # also inside functions: there they cost nothing until they are needed
             if isinstance(node, ast.ImportFrom):
                 source = f'nlpdeep.{node.module or ""}'.strip('.') if node.level else node.module

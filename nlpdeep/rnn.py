@@ -147,6 +147,8 @@ class RNN(nn.Module):
         self, n_in: int, n_hid: int, n_layers: int = 1, batch_first: bool = False, **kwargs
     ):
         super().__init__()
+        if n_layers < 1:
+            raise InputError(f'n_layers is {n_layers}; it takes at least one layer')
         self.n_in, self.n_hid, self.batch_first = n_in, n_hid, batch_first
         sizes = [n_in] + [n_hid] * (n_layers - 1)  # a higher layer reads the states below it
         self.cells = nn.ModuleList(self.cell(size, n_hid, **kwargs) for size in sizes)

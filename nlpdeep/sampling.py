@@ -104,6 +104,8 @@ def sample_next(
     generator: torch.Generator | None = None,  # None: PyTorch's own
 ) -> torch.Tensor:  # (bs,)
     "Draw the next token of each row; see `filter_scores`. At temperature 0 nothing is drawn."
+    if scores.dim() != 2:
+        raise InputError(f'scores are (bs, vocab), not {tuple(scores.shape)}; for a single row, scores[None]')
     check_finite(scores)
     if temperature == 0:
         check_sampling(temperature, top_k, top_p, min_p)

@@ -80,6 +80,8 @@ class SubwordTokenizer:
         return self.tok.DecodePieces(list(toks))
 
     def save(self, path: str | Path) -> None:
+        if self.model is None:
+            raise InputError('there is no model to save yet: setup(texts) learns the pieces')
         with atomic(path) as p:
             p.write_bytes(self.model)
 

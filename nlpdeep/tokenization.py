@@ -65,6 +65,8 @@ class RulesTokenizer:
         return type(self), (self.tok, self.rules, self.post_rules)
 
     def __call__(self, batch):
+        if isinstance(batch, str):
+            raise InputError('this takes a list of texts; for a single one: [text]')
         if self.fast:
             return (self.L(self.fast.doc(t), use_list=None) for t in _texts(batch))
 
@@ -119,6 +121,8 @@ def parallel_tokenize(
     """Tokenize `items` (a list, array or `L`), yielding pairs `(index, tokens)`: in one process in order, in
     `n_workers` of them in any order.
     """
+    if isinstance(items, str):
+        raise InputError('this takes a list of texts; for a single one: [text]')
     tok = WordTokenizer() if tok is None else tok
     if hasattr(tok, 'setup'):
         tok.setup(items, rules)

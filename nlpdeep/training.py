@@ -152,6 +152,8 @@ class DivergenceGuard(Callback):
         # how many times its best value the mean loss may reach, and at least 2 above it (0: any)
         diverge: float = 2.0,
     ):
+        if clip is not None and not clip >= 0:  # a negative bound would turn every step around
+            raise InputError(f'clip is {clip}: a bound on the gradient is above 0 (None: no bound)')
         self.clip, self.diverge = clip, diverge
 
     def before_fit(self) -> None:

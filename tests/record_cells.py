@@ -16,6 +16,8 @@ import notebooks as nbs
 
 READS = re.compile(r'\b(?:results|summary|show_results|published|show_numbers)\(')
 
+TRAINS = re.compile(r'\bfit\w*\(|\btrain\w*\(')
+
 CHEAP = (
     'movie_snippets',
     'dict',
@@ -111,6 +113,16 @@ def saved(cell) -> str:
             kind = next((k for k in ('text/html', 'text/markdown', 'text/plain') if k in data), None)
             out.append(''.join(data[kind]) if kind else '')
     return _plain('\n'.join(out))
+
+
+def compared(cell) -> str:
+    """What of the saved text another run has to show again: all of it. A cell that also trains may begin the
+    lines from records with the word 'recorded': then it is these, for what it trains depends on the precision
+    and the processor.
+    """
+    lines = [o for out in cell['outputs'] for o in ''.join(out.get('text', '')).splitlines()]
+    marked = [o for o in lines if o.startswith('recorded')]
+    return '\n'.join(marked) if marked and TRAINS.search(source(cell)) else saved(cell)
 
 
 def now(cells, at) -> str | None:

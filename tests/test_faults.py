@@ -1217,6 +1217,47 @@ def test_the_package_is_a_command():
     assert done.stdout == f'nlpdeep {version()}\n'
 
 
+def test_small_parts_refuse():
+    "Small parts of the package with input that they once took and answered wrongly, or without a clear word."
+    from nlpdeep import awd_lstm, causal_models, language_model, processor, rnn, sampling, subwords, training
+    from nlpdeep.lstm import GRU, LSTM
+    from nlpdeep.tokenization import RulesTokenizer, parallel_tokenize, tokenize_texts
+
+    text, ids = 'one text', [np.array([2, 3, 4])]
+    words = processor.TextProcessor.build([['one', 'text']])
+    drop = awd_lstm.WeightDropout(torch.nn.LSTM(4, 6, batch_first=True), 0.5)
+    packed = torch.nn.utils.rnn.pack_sequence([torch.randn(3, 4)])
+    refused = {
+        'at least one layer': [lambda o=o: o(4, 6, 0) for o in (rnn.RNN, LSTM, GRU)],
+        'clip is -1': [lambda: training.DivergenceGuard(-1.0)],
+        'clip is nan': [lambda: training.DivergenceGuard(float('nan'))],
+        'a list of texts': [
+            lambda: words(text),
+            lambda: processor.tokenize(text),
+            lambda: tokenize_texts(text),
+            lambda: RulesTokenizer()(text),
+            lambda: list(parallel_tokenize(text, n_workers=1)),
+        ],
+        'two tokens': [
+            lambda o=o: language_model.perplexity(torch.nn.Linear(1, 1), o) for o in ([], [[]], [[3]])
+        ],
+        'no token': [
+            lambda: language_model.unigram_perplexity([], ids, 9),
+            lambda: language_model.unigram_perplexity(ids, [np.array([], int)], 9),
+        ],
+        'beyond vocab_sz=4': [lambda: language_model.unigram_perplexity(ids, ids, 4)],
+        'proj_size': [lambda: awd_lstm.WeightDropout(torch.nn.LSTM(4, 6, proj_size=3), 0.5)],
+        'padded batch': [lambda: drop(packed)],
+        'no model to save': [lambda: subwords.SubwordTokenizer().save('never.model')],
+        'single row': [lambda t=t: sampling.sample_next(torch.randn(9), t) for t in (0, 1)],
+        'at least one$': [lambda: causal_models.train_tiny(steps=0)],
+    }
+    for what, calls in refused.items():
+        for call in calls:
+            with pytest.raises(InputError, match=what):
+                call()
+
+
 def test_special_tokens_of_bpe(tmp_path):
     a = BPETokenizer.train(['one<sep>two three<my sep>'] * 5, 272, special=('<sep>', '<my sep>'))
     a.save(tmp_path)

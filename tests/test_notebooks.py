@@ -31,11 +31,11 @@ def quick():
 
 @each
 def test_runs(path, quick):
-    "It runs, and the cells that show records show what is saved."
+    "It runs, and what its cells show of records is what is saved."
     fresh = nbs.tidy(nbs.execute(path, **quick))
     for old, new in zip(nbs.read(path)['cells'], fresh['cells'], strict=True):
         if record_cells.reads_records(old):
-            assert record_cells.saved(new) == record_cells.saved(old), (
+            assert record_cells.compared(new) == record_cells.compared(old), (
                 f'run: tests/notebooks.py save {path.stem}'
             )
 
