@@ -3,14 +3,12 @@
 A fork copies every lock as it stands at that moment, and only the thread that forks. A thread that still
 holds a lock is gone in the child, and the child waits for it for ever. Python's `join` comes a little too
 early to rule that out: the thread has done its work, but on its way out libraries still put its memory back
-(MKL does so under a lock that every matrix product takes). On a busy machine it caught one fork in 200.
+(MKL does so under a lock that every matrix product takes). On a busy machine it caught one fork in 200. So
+`ask_a_fork` waits until the threads of a test have left the system, too (where /proc says so).
 """
 
-import contextlib
 import multiprocessing
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,16 +16,6 @@ import pytest
 CAN_FORK = 'fork' in multiprocessing.get_all_start_methods()
 needs_fork = pytest.mark.skipif(not CAN_FORK, reason='no fork on this system')
 _TASKS = Path('/proc/self/task')
-
-
-@contextlib.contextmanager
-def pool(n: int):
-    "`n` threads that have left the system, too, when the block ends (where /proc says so)."
-    workers = set()
-    with ThreadPoolExecutor(n, initializer=lambda: workers.add(threading.get_native_id())) as threads:
-        yield threads
-    while _TASKS.exists() and workers & {int(o.name) for o in _TASKS.iterdir()}:
-        time.sleep(0.001)
 
 
 def _tasks():

@@ -9,6 +9,7 @@ import json
 import pickle
 import random
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import joblib
@@ -24,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.linear_model import LogisticRegression
 
-from forks import ask_a_fork, needs_fork, pool
+from forks import ask_a_fork, needs_fork
 from nlpdeep.awd_lstm import language_model
 from nlpdeep.causal_classifier import CausalClassifier, CausalClassifierConfig
 from nlpdeep.causal_models import save_pretrained, train_tiny
@@ -349,7 +350,7 @@ def test_threads_say_the_same(models, texts, kind):
     c = models[kind]
     some = [texts[0][k : k + 5] for k in range(0, 40, 5)]
     alone = [c.predict_proba(o) for o in some]
-    with pool(8) as threads:
+    with ThreadPoolExecutor(8) as threads:
         assert all(np.array_equal(a, b) for a, b in zip(alone, threads.map(c.predict_proba, some)))
 
 
@@ -361,7 +362,7 @@ def test_threads_write_the_same(models):
         return c.generate(p, n_words=8, temperature=0)
 
     alone = [write(p) for p in prompts]
-    with pool(8) as threads:
+    with ThreadPoolExecutor(8) as threads:
         assert alone == list(threads.map(write, prompts))
 
 

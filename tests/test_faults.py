@@ -21,6 +21,7 @@ import tarfile
 import threading
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from fastai.basics import Callback, DataLoaders
 from fastai.callback.tracker import ReduceLROnPlateau, SaveModelCallback
 from fastai.callback.training import GradientAccumulation
 
-from forks import CAN_FORK, ask_a_fork, needs_fork, pool
+from forks import CAN_FORK, ask_a_fork, needs_fork
 from fuzz import tiny_gguf
 from nlpdeep import causal_models, checkpoint, fast_words, fetch, kernels
 from nlpdeep.awd_lstm import AWDLSTMConfig, WeightDropout, language_model
@@ -196,7 +197,7 @@ def test_reading_leaves_nothing_and_takes_nothing(name, tok):
     before = checkpoint._memory(model)
     want = entry(model)
     python, torch_ = random.getstate(), torch.get_rng_state()
-    with pool(4) as threads:
+    with ThreadPoolExecutor(4) as threads:
         assert [*threads.map(lambda _: entry(model), range(8))] == [want] * 8
     assert entry(copy.deepcopy(model)) == want
     assert all(m.training for m in model.modules())
@@ -230,7 +231,7 @@ def test_fits_in_threads_draw_from_generators_of_their_own():
     def fit(k):
         return tiny_fit(0, say=lambda line: steps.append(k)).predict_proba(['a good film'])
 
-    with pool(3) as threads:
+    with ThreadPoolExecutor(3) as threads:
         assert all((o == want).all() for o in threads.map(fit, range(3)))
     assert random.getstate() == state
     assert sum(a != b for a, b in zip(steps, steps[1:])) == 2  # one after the other
