@@ -16,8 +16,6 @@ import notebooks as nbs
 
 READS = re.compile(r'\b(?:results|summary|show_results|published|show_numbers)\(')
 
-TRAINS = re.compile(r'\bfit\w*\(|\btrain\w*\(')
-
 CHEAP = (
     'movie_snippets',
     'dict',
@@ -116,13 +114,12 @@ def saved(cell) -> str:
 
 
 def compared(cell) -> str:
-    """What of the saved text another run has to show again: all of it. A cell that also trains may begin the
-    lines from records with the word 'recorded': then it is these, for what it trains depends on the precision
-    and the processor.
+    """What of the saved text another run has to show again: all of it. A cell that also shows what the page
+    has trained begins its lines from records with 'recorded,': then it is these, for what is trained depends
+    on the precision and the processor.
     """
     lines = [o for out in cell['outputs'] for o in ''.join(out.get('text', '')).splitlines()]
-    marked = [o for o in lines if o.startswith('recorded')]
-    return '\n'.join(marked) if marked and TRAINS.search(source(cell)) else saved(cell)
+    return '\n'.join(o for o in lines if o.startswith('recorded,')) or saved(cell)
 
 
 def now(cells, at) -> str | None:
