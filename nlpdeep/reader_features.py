@@ -22,10 +22,10 @@ from .language_model import ULMFiTConfig
 from .pretraining import Pretrained, pretrained
 from .processor import UNK_ID
 from .rules import SPECIAL_TOKENS
-from .texts import check_texts, normalize_text
+from .texts import check_texts, name_rows, normalize_text
 
 # %% auto #0
-__all__ = ['LSTM_QUESTIONS', 'QUESTION', 'CAUSAL_TOKENS', 'CPU_TOKENS', 'reader_kind', 'LSTMReader', 'CausalReader',
+__all__ = ['LSTM_QUESTIONS', 'QUESTION', 'CAUSAL_TOKENS', 'STATES', 'CPU_TOKENS', 'reader_kind', 'LSTMReader', 'CausalReader',
            'open_reader', 'warn_of_unknown', 'ReaderFeatures']
 
 # %% ../nbs/10b_reader_features.ipynb #b1f04a05
@@ -76,7 +76,7 @@ class LSTMReader:
     def __init__(self, models: list[Pretrained], question: str | None = None, max_len: int = 400):
         self.max_len, self.words, self.parts = max_len, models[0].words, []
         long = 'end' if max_len else 'pieces'
-        self.asked = dict(question=question, layers=None, max_len=max_len, long=long, states='both')
+        self.asked = dict(question=question, layers=None, max_len=max_len, long=long, states='all')
         for m in models:
             if question is None:
                 ask = LSTM_QUESTIONS['backwards' if m.words.backwards else 'forwards']
@@ -182,13 +182,15 @@ def _questions(question) -> list[str]:
 # %% ../nbs/10b_reader_features.ipynb #b1f04a11
 QUESTION = '\nOverall, this was'  # of a causal reader, where none is given
 CAUSAL_TOKENS = 1024  # of a text that a causal reader reads, where nothing else is asked for
+STATES = 'all', 'both', 'question'  # which of a causal reader's states are kept
 CPU_TOKENS = 1024  # read at once on a CPU: what lies between two layers stays in its cache
 
 
 class CausalReader:
-    """A frozen causal language model. `features(texts)`: the states at the end of each text and at the end
-    of the question behind it (`states='question'`: only there), at `layers`, (texts, sizes). `asked`: how it
-    was opened.
+    """A frozen causal language model. `features(texts)`: the states of each text's tokens, averaged, at every
+    sixth of the depth; those at the end of the text and at the end of the question behind it, at `layers`:
+    (texts, sizes). `states='both'` leaves out the averages, `'question'` keeps the last kind only. `asked`:
+    how it was opened.
     """
 
     kind = 'causal'
@@ -201,7 +203,7 @@ class CausalReader:
         long: str = 'end',
         layers: Iterable[int] | None = None,
         bs: int = 32,
-        states: str = 'both',
+        states: str = 'all',
     ):
         from nlpdeep.causal_classifier import layers_of
         from nlpdeep.causal_models import context_length, from_hf, start_token
@@ -213,13 +215,15 @@ class CausalReader:
         if len(ask) > 1:
             raise InputError(f'a causal reader takes one question, not {len(ask)}')
         self.ask = self._tokens(ask)[0] if ask else []
-        if states not in ('both', 'question'):
-            raise InputError(f"states takes 'both' or 'question', not {states!r}")
+        if states not in STATES:
+            raise InputError(f'states takes {name_rows(list(map(repr, STATES)))}, not {states!r}')
         if states == 'question' and not self.ask:
             raise InputError("states='question' needs a question: leave it out, or ask one")
-        self.backs = {0, len(self.ask)} if states == 'both' else {0}
+        self.backs = {0} if states == 'question' else {0, len(self.ask)}
         self.first = start_token(lm.tokenizer)
-        self.layers = sorted(layers or {max(1, round(n * k / 6)) for k in (3, 4, 5, 6)})
+        sixths = [max(1, round(n * k / 6)) for k in range(1, 7)]
+        self.averaged = {*sixths} if states == 'all' else set()
+        self.layers = sorted(layers or {*sixths[2:]})
         if not 1 <= self.layers[0] <= self.layers[-1] <= n:
             raise InputError(f'layers are 1 to {n} in this model; {list(self.layers)} was given')
         self.room = min(max_len or 2**30, context_length(lm.model) - len(self.ask) - 1)
@@ -287,11 +291,17 @@ class CausalReader:
             n = torch.tensor([len(o) for o in ids], device=dev)
             # padding stands behind, where nobody looks
             x = nn.utils.rnn.pad_sequence(ids, batch_first=True).to(dev)
-            found, at = [], torch.arange(len(part), device=dev)
+            found, at, place = [], torch.arange(len(part), device=dev), torch.arange(x.shape[1], device=dev)
+            inside = (place > 0) & (place < (n - len(self.ask))[:, None])  # the text: no mark, no question
+            share = inside / inside.sum(1, keepdim=True).clamp(min=1)
+            depths = sorted(self.averaged.union(self.layers))
             with torch.autocast(dev.type, torch.bfloat16, enabled=self.half):
-                for h in layer_states(self.net, x, self.layers):
-                    for back in self.backs:
-                        found.append(h[at, n - 1 - back].float())
+                states = layer_states(self.net, x, depths)
+            for depth, h in zip(depths, states):
+                if depth in self.averaged:
+                    found.append((share[:, None] @ h.float())[:, 0])
+                if depth in self.layers:
+                    found += [h[at, n - 1 - back].float() for back in self.backs]
             for k, o in zip(part, torch.cat(found, 1).cpu().numpy()):
                 out[k] = o
         return np.stack(out)
@@ -304,12 +314,12 @@ def open_reader(
     max_len: int | None = None,
     long: str = 'end',
     bs: int = 32,
-    states: str = 'both',
+    states: str = 'all',
 ) -> LSTMReader | CausalReader:
     "The frozen reader called `base`: an `LSTMReader` or a `CausalReader`; one that is open is handed on."
     kind = reader_kind(base)
     if hasattr(base, 'features'):
-        if (question, layers, max_len, long, states) != (None, None, None, 'end', 'both'):
+        if (question, layers, max_len, long, states) != (None, None, None, 'end', 'all'):
             raise InputError('this reader is open: its question, layers, lengths and states are settled')
         return base
     if kind == 'none':
@@ -327,7 +337,7 @@ def open_reader(
         raise InputError(f'max_len must be at least 1, it is {max_len}')
     if kind == 'causal':
         return CausalReader.open(base, question, max_len or CAUSAL_TOKENS, long, layers, bs, states)
-    if layers is not None or states != 'both':
+    if layers is not None or states != 'all':
         raise InputError('layers and states are chosen of a causal reader; of an LSTM all are read')
     return LSTMReader.open(base, question, 0 if long == 'pieces' else max_len or 400)
 
@@ -357,8 +367,9 @@ class ReaderFeatures(TransformerMixin, BaseEstimator):
         long: str = 'end',  # of a longer text: its `end`, or the mean of all its `pieces`
         bs: int = 32,  # texts read at once, at most
         normalize: bool = True,  # `normalize_text` first
-        # of a causal reader: at the end of the text and of the question (`both`), or only of the `question`
-        states: str = 'both',
+        # of a causal reader: averages over the text, the states at its end and at that of the question
+        # (`all`); without the averages (`both`); only those at the end of the `question`
+        states: str = 'all',
     ):
         self.base, self.question, self.layers, self.max_len = base, question, layers, max_len
         self.long, self.bs, self.normalize = long, bs, normalize

@@ -446,7 +446,7 @@ def _fill_lm(d, lm, half):
 # %% ../nbs/10a_text_classifier.ipynb #480595bc
 _HEAD = ('mean', 'scale', 'coef', 'intercept')
 _ASKED = ('question', 'layers', 'max_len', 'long', 'states')  # how a reader is asked
-_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # C of logistic regression: small is simple
+_STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)  # C of logistic regression: small is simple
 
 
 def _folds(y, seed, several):
@@ -566,6 +566,9 @@ def _fit_probe(texts, y, held, classes, reader, asked, weights, several, seed, l
             z, target = np.concatenate(z), np.concatenate(target)
             loss = calibrated_loss(z, target, None if several else weights)
             tried[C] = loss, z, target
+            losses = [o[0] for o in tried.values()]
+            if min(losses[-2:]) > min(losses):  # twice worse: a weaker one will not be better
+                break
         C = min(tried, key=lambda c: tried[c][0])
         loss, z, target = tried[C]
         temperature = fit_temperature(z, target)
@@ -689,7 +692,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         layers: Iterable[int] | None = None,
         max_len: int | None = None,
         long: str = 'end',
-        states: str = 'both',  # how a reader is asked: as in `ReaderFeatures`
+        states: str = 'all',  # how a reader is asked: as in `ReaderFeatures`
         class_weight: Any = 'auto',  # see `class_weights`
         calibrate: bool = True,  # fit a temperature, so that probabilities say how often they are right
         # stop fine-tuning after so many epochs without a better one; None: never. The best epoch is kept
@@ -834,7 +837,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 f'the classifier in {base} has learned {many if own.several_ else one}, and these texts come '
                 f'with {many if several else one}'
             )
-        asked, plain = getattr(own._model, 'asked', None), dict(long='end', states='both')
+        asked, plain = getattr(own._model, 'asked', None), dict(long='end', states='all')
         given = {k: getattr(self, k) for k in _ASKED if asked and getattr(self, k) != plain.get(k)}
         other = [k for k, v in given.items() if not _same_setting(v, asked.get(k, plain.get(k)))]
         if other:
@@ -864,7 +867,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 if trains
                 else "how='ask' needs a reader: base='en', for example"
             )
-        asks = [k for k, plain in (('layers', None), ('states', 'both')) if getattr(self, k) != plain]
+        asks = [k for k, plain in (('layers', None), ('states', 'all')) if getattr(self, k) != plain]
         if how == 'finetune' and asks:
             raise InputError(f"{asks[0]} belongs to how='ask': fine-tuning has no use for it")
         return base, kind, how, why, self._settings(base, kind, own) if how == 'finetune' else None

@@ -39,9 +39,9 @@ class OnDisk(Remembered):
     "What a frozen reader has made of a text is kept in nlpdeep's cache, 512 texts in a file."
 
     def __init__(self, name, open_it):
-        super().__init__(None, time.process_time)
-        self.open_it = open_it
-        self.folder = home() / 'classifier_features' / f'{name}-{precision()}'
+        super().__init__(open_it(), time.process_time)
+        mark = text_hash(f'{name} {precision()} {self.asked}')[:12]  # another way to read, another folder
+        self.folder = home() / 'classifier_features' / f'{name}-{mark}'
         self.folder.mkdir(parents=True, exist_ok=True)
         self.hashed = {}
         for f in sorted(self.folder.glob('*.npz')):
@@ -49,14 +49,9 @@ class OnDisk(Remembered):
                 x = part['x'].astype(np.float32)
                 self.hashed.update(zip(part['key'].tolist(), zip(x, part['seconds'].tolist())))
 
-    @functools.cached_property
-    def opened(self):
-        self.reader = self.open_it()
-        return self.reader
-
     def features(self, texts):
         if not self.on:
-            return self.opened.features(texts)
+            return self.reader.features(texts)
         for t in texts:
             key = text_hash(t)[:24]
             if t not in self.kept and key in self.hashed:
@@ -64,7 +59,6 @@ class OnDisk(Remembered):
         new = [t for t in dict.fromkeys(texts) if t not in self.kept]
         for k in range(0, len(new), 512):
             part = new[k : k + 512]
-            self.opened.features(part[:1])  # opened before the clock runs
             super().features(part)
             keys = [text_hash(t)[:24] for t in part]
             x = np.stack([self.kept[t] for t in part]).astype(np.float16)
@@ -72,12 +66,6 @@ class OnDisk(Remembered):
             np.savez(self.folder / f'{name}.npz', key=keys, x=x, seconds=[self.seconds[t] for t in part])
             print(f'  {k:,} of {len(new):,} texts read', flush=True)
         return np.stack([self.kept[t] for t in texts]).astype(np.float32)
-
-    def ids(self, texts):
-        return self.opened.ids(texts)
-
-    def unknown(self, ids):
-        return self.opened.unknown(ids)
 
 
 @functools.cache
@@ -114,7 +102,7 @@ def speed(seed):
     seconds = texts_a_second(models, texts, 3, time.process_time)
     for name, way in WAYS.items():
         model, source = models[name], reader(name)
-        disk = way.disk(model, source.opened if source else None) if way.disk else size_of(model)
+        disk = way.disk(model, source.reader if source else None) if way.disk else size_of(model)
         rows.append(Row(dict(texts_a_second=seconds[name], megabytes=disk / 1e6), dict(way=name)))
     (row,) = bench_reader(5)
     numbers = {k: v for k, v in row.items() if k not in ('stage', 'identical')}
