@@ -216,8 +216,6 @@ def _train(cls, texts, vocab_sz=1000, special=(END_OF_TEXT,), min_count=2):
     """Learn merges from `texts` until the vocabulary has `vocab_sz` entries or no pair occurs `min_count`
     times.
     """
-    if isinstance(texts, str):
-        raise InputError('texts is one string, which would be read as one text per letter: pass [text]')
     counts = Counter(w for t in _texts(texts) for w in gpt2_pattern().findall(t))
     base = sorted(byte_chars().values())
     if vocab_sz < len(base) + len(special):

@@ -387,6 +387,8 @@ def chunks_of(t: str) -> list[str]:
 # %% ../nbs/02b_fast_words.ipynb #01a17765
 def _texts(items):
     "Each of `items` as `str`, checked; errors name the position."
+    if isinstance(items, (str, bytes)):
+        raise InputError('this takes a list of texts, and would read one string as a text per letter: [text]')
     for i, o in enumerate(items):
         yield o if type(o) is str and o.isascii() else check_text(o, i)
 

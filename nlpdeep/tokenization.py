@@ -65,8 +65,6 @@ class RulesTokenizer:
         return type(self), (self.tok, self.rules, self.post_rules)
 
     def __call__(self, batch):
-        if isinstance(batch, str):
-            raise InputError('this takes a list of texts; for a single one: [text]')
         if self.fast:
             return (self.L(self.fast.doc(t), use_list=None) for t in _texts(batch))
 

@@ -1221,6 +1221,8 @@ def test_the_package_is_a_command():
 def test_small_parts_refuse():
     "Small parts of the package with input that they once took and answered wrongly, or without a clear word."
     from nlpdeep import awd_lstm, causal_models, language_model, processor, rnn, sampling, subwords, training
+    from nlpdeep.bpe import BPETokenizer
+    from nlpdeep.fast_words import WordTokenizer
     from nlpdeep.lstm import GRU, LSTM
     from nlpdeep.tokenization import RulesTokenizer, parallel_tokenize, tokenize_texts
 
@@ -1236,8 +1238,17 @@ def test_small_parts_refuse():
             lambda: words(text),
             lambda: processor.tokenize(text),
             lambda: tokenize_texts(text),
-            lambda: RulesTokenizer()(text),
             lambda: list(parallel_tokenize(text, n_workers=1)),
+            *[
+                lambda o=o: list(o(text))
+                for o in (WordTokenizer(), RulesTokenizer(), BPETokenizer.train(['a']))
+            ],
+            *[
+                lambda o=o: list(o(text))
+                for o in (subwords.CharTokenizer(), RulesTokenizer(WordTokenizer('de')))
+            ],
+            lambda: BPETokenizer.train(text),
+            lambda: subwords.SubwordTokenizer().setup(text),
         ],
         'two tokens': [
             lambda o=o: language_model.perplexity(torch.nn.Linear(1, 1), o) for o in ([], [[]], [[3]])

@@ -789,7 +789,7 @@ def test_bpe_limits(tmp_path, snippets):
     assert len(tok.vocab) < 300 and tok.tokenize('ab') == ['ab']  # it stops when nothing is left to merge
     with pytest.raises(InputError, match='vocab_sz is 10'):
         BPETokenizer.train(['x'], 10)
-    with pytest.raises(InputError, match='one string'):
+    with pytest.raises(InputError, match='a list of texts'):
         BPETokenizer.train('ab ab ab', 300)
     with pytest.raises(InputError, match='id 999999'):
         tok.decode([999999])
