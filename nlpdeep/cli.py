@@ -182,7 +182,7 @@ Seed = Annotated[
 Json = Annotated[Optional[Path], _option('Write the figures there too.', '', '--json')]
 
 Model = Annotated[
-    Path, typer.Option('--model', '-m', help='A model folder that `nlpdeep ulmfit` has written.')
+    Path, typer.Option('--model', '-m', help='A model folder that `nlpdeep ulmfit` or `train` has written.')
 ]
 
 # %% ../nbs/14a_commands.ipynb #64c3f4e3
@@ -796,7 +796,8 @@ def classify(
         _option('With --data: the table to write, in the form its name says, with label and probability.'),
     ] = None,
     on_bad: Annotated[
-        str, typer.Option(help='With --data, a row that has no text: skip it, or refuse the table.')
+        str,
+        typer.Option(help='With --data, a row without a text or a known word: skip, guess, or refuse it.'),
     ] = 'skip',
     separator: Annotated[str, typer.Option(help='What to put between several labels of a text.')] = ';',
     device: Device = None,

@@ -190,10 +190,11 @@ def device() -> str:
     "`cuda` where it works, else `cpu`; `$NLPDEEP_DEVICE` overrides."
     d = os.environ.get('NLPDEEP_DEVICE', '').strip().lower()
     if d.split(':')[0] not in ('', 'cpu', 'cuda'):
-        raise InputError(f'NLPDEEP_DEVICE is {d!r}; it takes cpu, cuda or cuda:N')
+        raise InputError(f'--device or NLPDEEP_DEVICE is {d!r}; it takes cpu, cuda or cuda:N')
     if d.startswith('cuda') and not cuda():
         raise InputError(
-            'NLPDEEP_DEVICE asks for cuda, but torch finds no CUDA device: unset it, or see `nlpdeep doctor`'
+            '--device or NLPDEEP_DEVICE asks for cuda, but torch finds no CUDA device: leave it out, or see '
+            '`nlpdeep doctor`'
         )
     return d or ('cuda' if cuda() else 'cpu')
 
