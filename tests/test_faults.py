@@ -1228,6 +1228,8 @@ def test_small_parts_refuse():
 
     text, ids = 'one text', [np.array([2, 3, 4])]
     words = processor.TextProcessor.build([['one', 'text']])
+    tokenizers = [WordTokenizer(), subwords.CharTokenizer(), BPETokenizer.train(['a'])]
+    tokenizers += [RulesTokenizer(), RulesTokenizer(WordTokenizer('de'))]
     drop = awd_lstm.WeightDropout(torch.nn.LSTM(4, 6, batch_first=True), 0.5)
     packed = torch.nn.utils.rnn.pack_sequence([torch.randn(3, 4)])
     refused = {
@@ -1239,14 +1241,7 @@ def test_small_parts_refuse():
             lambda: processor.tokenize(text),
             lambda: tokenize_texts(text),
             lambda: list(parallel_tokenize(text, n_workers=1)),
-            *[
-                lambda o=o: list(o(text))
-                for o in (WordTokenizer(), RulesTokenizer(), BPETokenizer.train(['a']))
-            ],
-            *[
-                lambda o=o: list(o(text))
-                for o in (subwords.CharTokenizer(), RulesTokenizer(WordTokenizer('de')))
-            ],
+            *[lambda o=o: list(o(text)) for o in tokenizers],
             lambda: BPETokenizer.train(text),
             lambda: subwords.SubwordTokenizer().setup(text),
         ],
