@@ -183,7 +183,7 @@ class ULMFiTConfig:
 # %% ../nbs/09b_language_model.ipynb #6a626441
 _BEGUN = dict(
     max_vocab=4000,
-    lm_epochs=2,
+    lm_epochs=1,
     lm_lr=4e-3,
     lm_drop_mult=0.3,
     epochs=3,
