@@ -26,7 +26,7 @@ from .training import classifier_learner
 # %% auto #0
 __all__ = ['MAX_BATCH_TOKENS', 'align_left', 'concat_pool', 'PoolingHead', 'Classifier', 'gradual_unfreezing', 'class_targets',
            'class_loader', 'as_choices', 'all_right', 'fit_temperature', 'calibrated_loss', 'BestEpoch',
-           'fit_classifier', 'class_probs']
+           'SteadyBatchNorm', 'fit_classifier', 'class_probs']
 
 # %% ../nbs/09e_classifier.ipynb #f765f73d
 def align_left(x: torch.Tensor, pad: int = PAD_ID) -> tuple[torch.Tensor, torch.Tensor]:
@@ -252,6 +252,28 @@ class BestEpoch(Callback):
         self.net.load_state_dict(self.kept)
         return self.losses.index(min(self.losses))
 
+# %% ../nbs/09e_classifier.ipynb #7d0c51e8
+class SteadyBatchNorm(Callback):
+    """Batch norm's running mean and variance become averages over all batches of a fit so far, or about the
+    last `window` of them, in place of about the last ten (PyTorch's momentum of 0.1).
+    """
+
+    def __init__(self, window: int = 50):
+        self.window = window
+
+    def before_fit(self) -> None:
+        kinds = nn.modules.batchnorm._BatchNorm
+        self.momenta = {m: m.momentum for m in self.model.modules() if isinstance(m, kinds)}
+
+    def before_batch(self) -> None:
+        if self.training:
+            for norm in self.momenta:
+                norm.momentum = 1 / min(self.train_iter + 1, self.window)
+
+    def after_fit(self) -> None:
+        for norm, momentum in self.momenta.items():
+            norm.momentum = momentum
+
 # %% ../nbs/09e_classifier.ipynb #c8e647d3
 def fit_classifier(
     model: Classifier,
@@ -319,7 +341,7 @@ def fit_classifier(
             'classifier',
             log,
             each_epoch,
-            [*(cbs(k) if callable(cbs) else cbs), *([best] if best else [])],
+            [SteadyBatchNorm(), *(cbs(k) if callable(cbs) else cbs), *([best] if best else [])],
         )
     learn.unfreeze()
     if best and best.losses:

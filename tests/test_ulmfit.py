@@ -46,7 +46,14 @@ from nlpdeep.processor import PAD_ID, UNK_ID, TextProcessor, tokenize
 from nlpdeep.sampling import filter_scores, penalize_repetition
 from nlpdeep.text_classifier import Explanation, TextClassifier, ensemble, word_spans
 from nlpdeep.training import Callback
-from nlpdeep.ulmfit import MAX_BATCH_TOKENS, Classifier, class_loader, class_probs, fit_classifier
+from nlpdeep.ulmfit import (
+    MAX_BATCH_TOKENS,
+    Classifier,
+    SteadyBatchNorm,
+    class_loader,
+    class_probs,
+    fit_classifier,
+)
 
 quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 TINY = ULMFiTConfig(
@@ -268,6 +275,37 @@ def test_classifier_broken_off_and_resumed(texts, tmp_path):
         run('b', stop=1)
     again = run('b', seed=9)
     assert all(torch.equal(whole[k], again[k]) for k in whole)
+
+
+def test_batch_norm_of_more_than_the_last_batches(texts):
+    """The running statistics are averages over about the last fifty batches, in every pass; the weights are
+    those of PyTorch's ten, and its momentum comes back.
+    """
+    toks = tokenize(texts[0])
+    words = TextProcessor.build(toks, 400, 1)
+    ids, y = words.ids(toks), [int(o == 'rotten') for o in texts[1]]
+    cfg, momenta = dataclasses.replace(TINY, epochs=2), []
+
+    class Watch(Callback):
+        order = 90
+
+        def after_batch(self):
+            if self.training:
+                momenta.append(self.model.head.layers[0].momentum)
+
+    def run(*cbs):
+        set_seed(0)
+        m = Classifier(cfg.encoder(len(words), True), 2)
+        fit_classifier(m, (ids[20:], y[20:]), (ids[:20], y[:20]), cfg, cbs=cbs)
+        return m
+
+    ours, theirs = run(Watch()), run(SteadyBatchNorm(10))
+    per_pass = [1 / k for k in range(1, len(momenta) // (cfg.n_layers + 3) + 1)]
+    assert momenta[: len(per_pass)] == per_pass == momenta[len(per_pass) : 2 * len(per_pass)]
+    assert min(momenta) >= 1 / 50
+    assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
+    norm = ours.head.layers[0]
+    assert not torch.equal(norm.running_mean, theirs.head.layers[0].running_mean) and norm.momentum == 0.1
 
 
 @pytest.mark.parametrize('length', [150_000])
