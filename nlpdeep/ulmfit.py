@@ -254,16 +254,17 @@ class BestEpoch(Callback):
 
 # %% ../nbs/09e_classifier.ipynb #7d0c51e8
 class SteadyBatchNorm(Callback):
-    """Batch norm's running mean and variance become averages over all batches of a fit so far, or about the
-    last `window` of them, in place of about the last ten (PyTorch's momentum of 0.1).
+    """Batch norm's running mean and variance become averages over about the last `share` of a fit's batches,
+    but no fewer than `least`; PyTorch's momentum of 0.1 remembers about ten.
     """
 
-    def __init__(self, window: int = 50):
-        self.window = window
+    def __init__(self, share: float = 1 / 16, least: int = 10):
+        self.share, self.least = share, least
 
     def before_fit(self) -> None:
         kinds = nn.modules.batchnorm._BatchNorm
         self.momenta = {m: m.momentum for m in self.model.modules() if isinstance(m, kinds)}
+        self.window = max(self.least, round(self.share * self.n_epoch * len(self.dls.train)))
 
     def before_batch(self) -> None:
         if self.training:

@@ -278,34 +278,43 @@ def test_classifier_broken_off_and_resumed(texts, tmp_path):
 
 
 def test_batch_norm_of_more_than_the_last_batches(texts):
-    """The running statistics are averages over about the last fifty batches, in every pass; the weights are
-    those of PyTorch's ten, and its momentum comes back.
+    """The running statistics are averages over a share of each pass, no fewer than ten batches; the weights
+    do not depend on it, and PyTorch's momentum comes back.
     """
     toks = tokenize(texts[0])
     words = TextProcessor.build(toks, 400, 1)
     ids, y = words.ids(toks), [int(o == 'rotten') for o in texts[1]]
-    cfg, momenta = dataclasses.replace(TINY, epochs=2), []
+    cfg = dataclasses.replace(TINY, epochs=2)
 
     class Watch(Callback):
         order = 90
 
+        def before_fit(self):
+            momenta.append([])
+
         def after_batch(self):
             if self.training:
-                momenta.append(self.model.head.layers[0].momentum)
+                momenta[-1].append(self.model.head.layers[0].momentum)
 
     def run(*cbs):
         set_seed(0)
         m = Classifier(cfg.encoder(len(words), True), 2)
-        fit_classifier(m, (ids[20:], y[20:]), (ids[:20], y[:20]), cfg, cbs=cbs)
+        fit_classifier(m, (ids[20:], y[20:]), (ids[:20], y[:20]), cfg, cbs=[*cbs, Watch()])
         return m
 
-    ours, theirs = run(Watch()), run(SteadyBatchNorm(10))
-    per_pass = [1 / k for k in range(1, len(momenta) // (cfg.n_layers + 3) + 1)]
-    assert momenta[: len(per_pass)] == per_pass == momenta[len(per_pass) : 2 * len(per_pass)]
-    assert min(momenta) >= 1 / 50
-    assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
-    norm = ours.head.layers[0]
-    assert not torch.equal(norm.running_mean, theirs.head.layers[0].running_mean) and norm.momentum == 0.1
+    momenta, models = [], []
+    for cbs, window in (
+        ([], lambda steps: 10),
+        ([SteadyBatchNorm(1 / 4, 2)], lambda steps: max(2, round(steps / 4))),
+    ):
+        momenta.clear()
+        models.append(run(*cbs))
+        for steps in momenta:
+            assert steps == [1 / min(k, window(len(steps))) for k in range(1, len(steps) + 1)]
+        assert max(map(len, momenta)) > 10
+    assert all(map(torch.equal, *(m.parameters() for m in models)))
+    norms = [m.head.layers[0] for m in models]
+    assert not torch.equal(*(norm.running_mean for norm in norms)) and norms[0].momentum == 0.1
 
 
 @pytest.mark.parametrize('length', [150_000])
