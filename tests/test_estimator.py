@@ -489,16 +489,18 @@ def test_several_labels_are_fine_tuned(texts, tiny_causal, kind, tmp_path):
 
 
 def test_weights_of_several_labels(texts):
-    "A yes that counts five times as much is said more often."
+    "A yes that counts five times as much is said more often, where the text cannot tell."
     x = texts[0]
-    table = pd.DataFrame(dict(m=[int('music' in o) for o in x], w=texts[1]))
+    drawn = np.random.default_rng(1).permutation(np.arange(len(x)) % 5 == 0)  # in no relation to the text
+    table = pd.DataFrame(dict(m=drawn.astype(int), w=texts[1]))
 
     def share(weight):
         settings = dataclasses.replace(TINY, epochs=4)  # one epoch of sixty texts is hardly a beginning
         c = TextClassifier(settings, class_weight=weight, calibrate=False).fit(x, table)
         return c.predict_proba(x).mean(0)
 
-    assert share(dict(m=5.0))[0] > 1.2 * share(None)[0]
+    # a fifth of the labels is a yes; five seeds at two precisions gave 2.5 to 6.2
+    assert share(dict(m=5.0))[0] > 1.5 * share(None)[0]
 
 
 def test_micro_and_macro_f1():
