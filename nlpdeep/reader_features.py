@@ -355,6 +355,18 @@ def warn_of_unknown(share: float, what: str = 'these texts') -> None:
 class ReaderFeatures(TransformerMixin, BaseEstimator):
     """The states of a frozen language model that has read each text and a question behind it: (texts,
     features), float32. A transformer of scikit-learn; nothing is trained.
+
+        probe = make_pipeline(ReaderFeatures('smollm2'), StandardScaler(), LogisticRegression())
+
+    base: the reader, as in `reader_kind`: `en`, `smollm2`, a name on the hub, a folder, a GGUF file.
+    question: what stands behind each text. None: a general one; '': nothing.
+    layers: of a causal reader, from 1 on. None: four in the upper half.
+    max_len: tokens of a text that are read. None: 400 of an LSTM, 1,024 of a causal reader.
+    long: of a longer text its `end`, or the mean of all its `pieces`.
+    states: of a causal reader `all` (averages over the text, the states at its end and at that of the
+        question), `both` (without the averages), or `question` (only those at the end of the question).
+    bs: texts read at once, at most.
+    normalize: `normalize_text` first.
     """
 
     def __init__(

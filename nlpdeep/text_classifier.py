@@ -671,6 +671,27 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     """Texts to labels with any reader, as an estimator of scikit-learn: `fit`, `predict`, `predict_proba`,
     `score`, `evaluate`, `explain`, `generate`, `save`, `load`.
 
+        model = TextClassifier(base='smollm2', say=print).fit(texts, labels)
+        model.predict(['a warm, funny and quietly moving film'])
+
+    All parameters go by name, but for `cfg`:
+
+    base: the reader. `en`, the AWD-LSTM that ships; `smollm2`; the name of a model on the hub, a folder or
+        a GGUF file; '' for random weights. None: `en` for English texts, else ''. The folder of a classifier
+        of one's own goes on with it.
+    how: `ask` a frozen reader and fit logistic regression (seconds); `finetune` it (minutes); `auto`: the
+        better one by the table of chapter 10. `how_` and `why_` say what was taken.
+    question, layers, max_len, long, states: how a reader is asked, as in `ReaderFeatures`.
+    class_weight: None, 'balanced', a dictionary, or 'auto': balanced where a class is rare.
+    calibrate: fit a temperature on the validation texts, so that probabilities say how often they are right.
+    patience: stop fine-tuning after so many epochs without a better one; None: never.
+    normalize: `normalize_text` first, here and in `predict`.
+    unknown: a text of which no word is known: `refuse` it, `guess`, or `skip` it.
+    random_state: a whole number, a `RandomState`, or None: the seed of `cfg`, 42.
+    say: a function that gets each line of progress, such as `print`; None is silent.
+    cfg: all settings of fine-tuning in one, a `ULMFiTConfig` or a `CausalClassifierConfig`. The same settings
+        one by one (`epochs`, `lr`, `bs`, ...) take the place of those in `cfg`.
+
     After `fit`: `classes_` (sorted, in their own type), `how_` (`ask` or `finetune`) and `why_`, `history`,
     `info`, `seconds`, `temperature_`; after fine-tuning also `cfg_`, all settings.
     """
