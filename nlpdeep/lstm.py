@@ -38,7 +38,7 @@ class ReadableLSTMCell(nn.Module):
 
 # %% ../nbs/06_lstm.ipynb #df178db7
 class LSTMCell(nn.Module):
-    "One step of an LSTM with PyTorch's weights: one product, cut into i, f, g, o."
+    "One step of an LSTM with PyTorch's weights: the sum of two products, cut into i, f, g, o."
 
     def __init__(self, n_in: int, n_hid: int):
         super().__init__()
