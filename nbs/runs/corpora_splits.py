@@ -11,6 +11,7 @@ import functools
 import numpy as np
 import pandas as pd
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
@@ -76,12 +77,16 @@ def two_parts(corpus, split, seed):
 def run(seed, corpus, split):
     a, b = two_parts(corpus, split, seed)
     model = make_pipeline(TfidfVectorizer(sublinear_tf=True, min_df=2), LinearSVC()).fit(a.text, a.label)
-    return dict(
+    metrics = dict(
         accuracy=accuracy(model.predict(b.text), b.label),
         majority=accuracy([a.label.mode()[0]] * len(b), b.label),
         trained_on=len(a),
         scored_on=len(b),
     )
+    if len(model.classes_) == 2:
+        scores = model.decision_function(b.text)
+        metrics['auc'] = float(roc_auc_score(b.label == model.classes_[1], scores))
+    return metrics
 
 
 if __name__ == '__main__':

@@ -26,7 +26,7 @@ ALL = '8,835'  # labelled snippets of the training films
 PLAN = Plan(
     makes='corpora_strong',
     chapter='01_corpora',
-    minutes=16,
+    minutes=30,
     data='movie snippets, validation part',
     configs=[dict(labels=n, features=way) for n in ('100', '500', '2,000', ALL) for way in WAYS],
     seeds=lambda config: (0,) if config['labels'] == ALL else range(3),
@@ -41,7 +41,7 @@ def run(seed, labels, features):
         a = a.sample(int(labels.replace(',', '')), random_state=seed)
     search = GridSearchCV(
         make_pipeline(WAYS[features](), LogisticRegression(max_iter=1000)),
-        {'logisticregression__C': [1, 10]},
+        {'logisticregression__C': [1, 10, 30, 100]},
         cv=GroupKFold(3),
     )
     search.fit(a.text, a.label, groups=a.film)
