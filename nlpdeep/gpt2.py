@@ -91,7 +91,7 @@ __all__ = ['GPT2_SIZES', 'GPT2Config', 'Attention', 'MLP', 'Block', 'GPT2', 'pos
 
 # %% ../nbs/11_gpt2.ipynb #c1ff2c4f
 class MLP(nn.Module):
-    "Each position on its own: wider, bent, narrow again."
+    "Each position on its own: expand, apply a nonlinearity, project back."
 
     def __init__(self, cfg: GPT2Config):
         super().__init__()
@@ -206,7 +206,7 @@ def causal_mask(
     cols = torch.arange(total, device=device)
     allowed = (cols <= rows)[None]
     if mask is not None:  # at no padding; but at oneself, or a row would be empty
-        allowed = allowed & mask.bool()[:, None] | (cols == rows)
+        allowed = (allowed & mask.bool()[:, None]) | (cols == rows)
     return allowed[:, None]
 
 # %% ../nbs/11_gpt2.ipynb #36e03be2

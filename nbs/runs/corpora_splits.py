@@ -26,7 +26,7 @@ SPLITS = dict(
 PLAN = Plan(
     makes='corpora_splits',
     chapter='01_corpora',
-    minutes=12,
+    minutes=2,
     data='TF-IDF of words, linear support vector machine',
     configs=[dict(corpus=c, split=s) for c, splits in SPLITS.items() for s in splits],
     seeds=lambda config: range(3) if config['split'].startswith('by ') else (0,),

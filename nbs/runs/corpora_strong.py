@@ -26,7 +26,7 @@ ALL = '8,835'  # labelled snippets of the training films
 PLAN = Plan(
     makes='corpora_strong',
     chapter='01_corpora',
-    minutes=30,
+    minutes=4,
     data='movie snippets, validation part',
     configs=[dict(labels=n, features=way) for n in ('100', '500', '2,000', ALL) for way in WAYS],
     seeds=lambda config: (0,) if config['labels'] == ALL else range(3),
