@@ -9,12 +9,15 @@ Jupyter starts a small process (`python kernels.py ask SOCKET FILE`), which asks
 interrupts on to it, and ends with it; where the small process is killed, the kernel goes too.
 """
 
+import atexit
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 
 IMPORTED = (
     'numpy matplotlib.pyplot scipy.stats sklearn.linear_model sklearn.feature_extraction.text torch spacy '
@@ -97,7 +100,19 @@ def become_kernel(file, more, cwd, env):
         sys.modules['pandas'].set_option('display.max_columns', 20)
     from ipykernel import kernelapp
 
-    kernelapp.launch_new_instance()
+    status = 0
+    try:
+        kernelapp.launch_new_instance()
+    except SystemExit as e:
+        status = e.code if isinstance(e.code, int) else int(e.code is not None)
+    # What Python does at its end, and no more: the libraries' own exits wait for threads that a fork has not,
+    # until the kernel is killed three seconds later
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(status)
 
 
 def ask(place, file, *more):
