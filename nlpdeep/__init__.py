@@ -33,9 +33,9 @@ __all__ = list(_HOME)
 
 def __getattr__(name):
     if name == '__version__':
-        from importlib.metadata import version
+        from nlpdeep.core import version
 
-        return version('nlpdeep')
+        return version()
     if name not in _HOME:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     from importlib import import_module

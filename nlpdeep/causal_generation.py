@@ -5,7 +5,7 @@
 # %% ../nbs/11c_causal_generation.ipynb #bfb7a041
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -144,8 +144,12 @@ def generate_causal(
     stop: bool = True,  # stop at the end-of-text token?
     cache: bool = True,  # keep keys and values, or read everything again for every token?
 ) -> str | list[str]:  # the whole text, or a list of them
-    "Continue texts with any causal language model."
+    """Continue texts with any causal language model: greedily, unless a temperature, beams or another of the
+    settings beside the parameters says otherwise (`language_model`'s `generate` draws at 0.8).
+    """
     many = not isinstance(prompts, str)
+    if many and not isinstance(prompts, Iterable):
+        raise InputError(f'a prompt is a text, or a list of texts, not {prompts!r:.60}')
     _check_settings(max_new, beams, temperature, top_k, top_p, min_p, repetition, seed)
     rows = list(prompts) if many else [prompts]
     if not rows:

@@ -53,6 +53,8 @@ def causal_perplexity(
     """How unsure a model is of `texts`: one total of nats, shared out over tokens, words (split at white
     space) and bytes. Each text is read on its own in windows of `ctx`, since a transformer keeps no state
     between them; `language_model.perplexity` reads one stream, and the two share no step but the last `exp`.
+    With `start` the first token is scored as well, after the token that begins a document; transformers' own
+    `labels=` does not put one in front, and gives other figures on short texts.
     """
     texts = [texts] if isinstance(texts, str) else list(texts)
     ctx = min(1024 if ctx is None else ctx, context_length(model))

@@ -420,6 +420,11 @@ def train(
     from nlpdeep.text_classifier import TextClassifier
 
     can_write(out)
+    if not df.part.isin(['valid', 'test']).any():
+        raise InputError(
+            'the column part names no valid and no test row, so there is nothing to judge by: name some, or '
+            'leave the column out, and they are drawn'
+        )
     clf = TextClassifier(
         say=None if quiet else lambda s: typer.echo(printable(s)),
         base=base,
@@ -718,6 +723,8 @@ def classify_table(
 
     if on_bad not in ('skip', 'guess', 'refuse'):
         raise InputError(f'--on-bad takes skip, guess or refuse, not {on_bad!r}')
+    if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
+        raise InputError(f'{path} would be overwritten by its own verdicts: give --out another name')
     n, bad, names = 0, [], []
     with atomic(out) as part, TableWriter(part, out) as table:
         for df in _table_chunks(path, rows, text):

@@ -390,6 +390,8 @@ class ReaderFeatures(TransformerMixin, BaseEstimator):
     def fit(self, X: Iterable[str], y: Any = None) -> ReaderFeatures:
         "Opens the reader; the texts are only checked."
         check_texts(X)
+        if self.layers is not None and not isinstance(self.layers, Iterable):
+            raise InputError(f'layers takes a list of numbers, such as [10, 20], not {self.layers!r:.40}')
         asked = self.question, self.layers, self.max_len, self.long, self.bs, self.states
         self.reader_ = open_reader(self.base, *asked)
         return self

@@ -678,11 +678,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     base: the reader. `en`, the AWD-LSTM that ships; `smollm2`; the name of a model on the hub, a folder or
         a GGUF file; '' for random weights. None: `en` for English texts, else ''. The folder of a classifier
-        of one's own goes on with it.
+        of one's own goes on with it; test it on texts that it has not learned from.
     how: `ask` a frozen reader and fit logistic regression (seconds); `finetune` it (minutes); `auto`: the
         better one by the table of chapter 10. `how_` and `why_` say what was taken.
     question, layers, max_len, long, states: how a reader is asked, as in `ReaderFeatures`.
-    class_weight: None, 'balanced', a dictionary, or 'auto': balanced where a class is rare.
+    class_weight: None, 'balanced', a dictionary, or 'auto': balanced where the rarest class has less than a
+        fifth of the texts of the most frequent one. Rare classes are found more often then, and their
+        probabilities are too high: None where these have to say how frequent a class is.
     calibrate: fit a temperature on the validation texts, so that probabilities say how often they are right.
     patience: stop fine-tuning after so many epochs without a better one; None: never.
     normalize: `normalize_text` first, here and in `predict`.
@@ -957,10 +959,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self, texts: Any, labels: Any = None, valid: Any = None, unsup: Collection[str] = ()
     ) -> TextClassifier:
         """Learn from lists, or from a DataFrame (text, label and, if you like, part). `valid`: (texts,
-        labels) or a DataFrame, else drawn. `unsup`: texts alone, which a language model reads. Several
-        labels for a text come as lists, or as an array of 0 and 1 (texts, classes).
+        labels) or a DataFrame, else drawn. `unsup`: texts alone, which a language model reads; so is a text
+        whose label is missing (None, NaN or an empty string). Several labels for a text come as lists, or as
+        an array of 0 and 1 (texts, classes).
         """
         self._check()
+        if hasattr(labels, 'toarray'):
+            raise InputError('labels come as a sparse matrix: pass labels.toarray()')
         log, state = self.log or ProgressLog(self.say), dict(seconds={})
 
         def stage(name):
@@ -1071,7 +1076,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, texts: Iterable[str], unknown: str | None = None) -> np.ndarray:
         """Probabilities (texts, classes), classes in the order of `classes_`. `unknown` (default: the
         setting of that name): what to do with a text that is missing or of which no word is known. `refuse`
-        it with an InputError, `guess` what most such texts would be, or `skip` it: a row of NaN.
+        it with an InputError, `guess` (the model's answer to a text without words, which may lean to one
+        class), or `skip` it: a row of NaN.
         """
         if self._model is None:
             raise _NotFitted(_FITTED)
@@ -1116,7 +1122,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def evaluate(self, texts: Collection[str], labels: Collection) -> dict:
         """What `evaluate_classes` says of labelled texts: accuracy, f1, auc, confusion, per_class, probs and
-        more.
+        more. Every text counts: where no word is known, the verdict is a guess (see `predict_proba`).
         """
         if self._model is None:
             raise _NotFitted(_FITTED)
@@ -1134,7 +1140,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return self.evaluate(texts, labels)['accuracy']
 
     def generate(self, prompt: str = '', **kw: Any) -> list[str]:
-        "Texts in the manner of those it has read; see `generate` for the settings."
+        "Texts in the manner of those it has read. `kw`: `n_words`, `temperature` and more, as in `generate`."
         if self._model is None:
             raise _NotFitted(_FITTED.replace('learned', 'read'))
         if self.lm is None:

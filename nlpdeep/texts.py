@@ -39,6 +39,8 @@ def subsample(df: Any, limit: int | None = None, labels: int | None = None, seed
     for name, n in (('--limit', limit), ('--labels', labels)):
         if n is not None and n < 1:
             raise InputError(f'{name} must be at least 1, it is {n}')
+    if not 0 <= seed < 2**32:
+        raise InputError(f'the seed of a draw must be from 0 to {2**32 - 1:,}, it is {seed}')
 
     def draw(d, n):
         return d.sample(min(len(d), n), random_state=seed).index
@@ -343,6 +345,11 @@ def csv_chunks(path: str | Path, rows: int = 100_000, once: Collection[str] = ()
     twice = [c for c in once if columns.count(c) > 1]
     if twice:
         raise InputError(f'{name} has {columns.count(twice[0])} columns {twice[0]!r}: rename all but one')
+    if sep == ',' and len(columns) == 1 and ';' in columns[0]:
+        raise InputError(
+            f'{name} looks separated by semicolons, its header is {columns[0]!r:.80}: save it with commas, '
+            f'or with tabs as .tsv'
+        )
     lone = _lone_quote(path, sep)
     if lone and sep == ',':
         raise InputError(
@@ -767,6 +774,16 @@ def check_labels(df: Any) -> list:
         raise InputError(
             f'a classifier needs two classes or more to learn from; the training part holds '
             f'{f"only {classes[0]!r}" if classes else "no label"}'
+        )
+    if len(classes) > 20 and any(isinstance(c, float) and c % 1 for c in classes):
+        raise InputError(
+            f'{len(classes):,} different labels, such as {classes[0]!r}: measurements, not classes. Put them '
+            f'into a few classes first'
+        )
+    if len({str(c).strip() for c in classes}) < len(classes):
+        raise InputError(
+            f'labels that differ in spaces only are different classes, which cannot be meant: strip them '
+            f'({name_rows([repr(c) for c in classes if str(c) != str(c).strip()])})'
         )
     for p in ('valid', 'test'):
         for l in sorted(set(df.label[df.part == p]) - set(classes), key=str):

@@ -291,6 +291,8 @@ def lm_learner(
     """fastai's LMLearner with a fast step: the machine's precision, the loss in chunks, the fused optimizer,
     the guard.
     """
+    if isinstance(model, type):
+        raise InputError(f'lm_learner takes a model, and {model.__name__} is a class: build one of it first')
     words = len(dls.vocab[0] if isinstance(dls.vocab, L) else dls.vocab) if hasattr(dls, 'vocab') else None
     found = find_head(model, words)
     if found is None and words and find_head(model) is not None:

@@ -12,13 +12,15 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from nlpdeep.benchmarks import bench_classify
-from nlpdeep.cli import BENCHES, app, find_bench
+from nlpdeep.cli import BENCHES, app, classify_table, find_bench
 from nlpdeep.core import InputError
 from nlpdeep.text_classifier import TextClassifier
+from nlpdeep.texts import own_texts
 
 SMALL = ['--lm-epochs', '1', '--epochs', '1', '--max-vocab', '200', '--base', '']
 
@@ -750,3 +752,22 @@ def test_doctor(monkeypatch):
     assert 'ok  torch 2' in run('doctor') and 'network False' in run('doctor', '--no-network')
     monkeypatch.setattr(doctor_mod, 'doctor', lambda network: [(False, 'spacy is missing')])
     assert '!!  spacy is missing' in run('doctor', code=1)
+
+
+def test_train_with_nothing_to_judge_by(tmp_path, monkeypatch):
+    "A column `part` of training rows only, a seed below 0, and a table over itself: refused before any work."
+    monkeypatch.chdir(tmp_path)
+    texts = [f'a {"good" if k % 2 else "bad"} film, number {k}' for k in range(40)]
+    df = pd.DataFrame(dict(text=texts, label=['good' if k % 2 else 'bad' for k in range(40)], part='train'))
+    df.to_csv('t.csv', index=False)
+    done = CliRunner().invoke(app, ['train', '--data', 't.csv', '--out', 'm'])
+    assert 'no valid and no test row' in done.stderr and not (tmp_path / 'm').exists()
+    done = CliRunner().invoke(
+        app, ['train', '--data', 't.csv', '--limit', '20', '--seed', '-1', '--out', 'm']
+    )
+    assert 'seed of a draw' in done.stderr and not (tmp_path / 'm').exists()
+    with pytest.raises(InputError, match='overwritten by its own verdicts'):
+        classify_table(None, 't.csv', 't.csv')
+    df.drop(columns='part').to_csv('s.csv', index=False, sep=';')
+    with pytest.raises(InputError, match='separated by semicolons'):
+        own_texts('s.csv')

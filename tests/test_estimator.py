@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from fastai.basics import CrossEntropyLossFlat
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -43,7 +44,7 @@ from nlpdeep.reader_features import (
     reader_kind,
 )
 from nlpdeep.text_classifier import TextClassifier, temper
-from nlpdeep.texts import evaluate_classes, normalize_text
+from nlpdeep.texts import check_labels, evaluate_classes, normalize_text
 from nlpdeep.ulmfit import BestEpoch
 
 TINY = ULMFiTConfig(
@@ -819,3 +820,23 @@ def test_settings_of_the_fit_come_back_from_a_folder(texts, reader, tmp_path, as
 def test_nothing_to_explain(models, text):
     with pytest.raises(InputError, match='nothing to explain'):
         models['asked'].explain(text, unknown='guess')
+
+
+def test_labels_that_cannot_be_meant(texts):
+    "Measurements, labels that differ in spaces, and a sparse matrix are refused by name."
+    x, y = texts[0], texts[1]
+    for labels, says in (
+        (np.linspace(0, 0.99, len(x)), 'measurements'),
+        ([f'{l}{" " * (k % 3 == 0)}' for k, l in enumerate(y)], 'differ in spaces'),
+        (csr_matrix(np.eye(2, dtype=int)[y]), 'toarray'),
+    ):
+        with pytest.raises(InputError, match=says):
+            TextClassifier(base='').fit(x, labels)
+    with pytest.raises(InputError, match='layers takes a list'):
+        ReaderFeatures('smollm2', layers=5).fit(x)
+
+
+def test_half_stars_are_classes():
+    "A few labels with a fraction are classes, as half a star is."
+    df = pd.DataFrame(dict(text='a', label=[0.5, 1.0, 1.5, 2.0] * 3, part='train', row=range(12)))
+    assert check_labels(df) == [0.5, 1.0, 1.5, 2.0]
