@@ -39,12 +39,21 @@ SLOW = set(
 
 
 def pytest_collection_modifyitems(items):
-    "Notebooks are dealt out to the workers one by one; the tests of any other file stay together."
     for item in items:
-        if item.path.name == 'test_notebooks.py':
-            if 'test_runs' in item.name:
-                item.add_marker('slow')
-                continue
-        if item.path.name in SLOW_FILES or item.originalname in SLOW:
+        notebook = item.path.name == 'test_notebooks.py' and 'test_runs' in item.name
+        if notebook or item.path.name in SLOW_FILES or item.originalname in SLOW:
             item.add_marker('slow')
-        item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Notebooks are dealt out to the workers one by one; the tests of any other file stay together, since they
+    share what takes long to make. (Groups by mark do nothing with pytest 9.2 and pytest-xdist 3.8.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid if 'test_notebooks.py::test_runs' in nodeid else nodeid.split('::')[0]
+
+    return ByFile(config, log) if config.getvalue('dist') == 'loadscope' else None
