@@ -47,8 +47,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Notebooks are dealt out to the workers one by one; the tests of any other file stay together, since they
-    share what takes long to make. (Groups by mark do nothing with pytest 9.2 and pytest-xdist 3.8.)
+    """Notebooks are dealt out to the workers one by one; the tests of any other file stay together, since
+    they share what takes long to make. (Groups by mark do nothing with pytest 9.2 and pytest-xdist 3.8.)
     """
     from xdist.scheduler import LoadScopeScheduling
 
