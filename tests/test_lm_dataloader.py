@@ -421,8 +421,6 @@ def test_token_array_vocab_sz(own, asked, tmp_path):
                 assert dl.vocab_sz == 500
                 with pytest.raises(InputError, match='the id 700; ids run from 0 to 499'):
                     list(dl)
-                if more:  # PyTorch waits seconds for a process whose batch could not be made
-                    continue
                 for twin in (dl.new(), dl.new(ta), dl.new(shuffle=True)):
                     assert twin.vocab_sz == 500
                     with pytest.raises(InputError, match='700'):
