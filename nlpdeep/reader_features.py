@@ -371,16 +371,13 @@ class ReaderFeatures(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        base: Any = 'en',  # see `reader_kind`
-        question: str | None = None,  # what stands behind each text (None: a general one; '': nothing)
-        layers: Iterable[int] | None = None,  # of a causal reader, from 1 on (None: four in the upper half)
-        # tokens of a text that are read (None: 400 of an LSTM, 1,024 of a causal reader)
+        base: Any = 'en',
+        question: str | None = None,
+        layers: Iterable[int] | None = None,
         max_len: int | None = None,
-        long: str = 'end',  # of a longer text: its `end`, or the mean of all its `pieces`
-        bs: int = 32,  # texts read at once, at most
-        normalize: bool = True,  # `normalize_text` first
-        # of a causal reader: averages over the text, the states at its end and at that of the question
-        # (`all`); without the averages (`both`); only those at the end of the `question`
+        long: str = 'end',
+        bs: int = 32,
+        normalize: bool = True,
         states: str = 'all',
     ):
         self.base, self.question, self.layers, self.max_len = base, question, layers, max_len

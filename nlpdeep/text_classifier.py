@@ -674,11 +674,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         model = TextClassifier(base='smollm2', say=print).fit(texts, labels)
         model.predict(['a warm, funny and quietly moving film'])
 
-    All parameters go by name, but for `cfg`:
+    All parameters go by name, but for `cfg` and `say`:
 
     base: the reader. `en`, the AWD-LSTM that ships; `smollm2`; the name of a model on the hub, a folder or
         a GGUF file; '' for random weights. None: `en` for English texts, else ''. The folder of a classifier
-        of one's own goes on with it; test it on texts that it has not learned from.
+        of one's own goes on with it: its classes keep their rows, new ones begin fresh. Test it on texts
+        that it has not learned from.
     how: `ask` a frozen reader and fit logistic regression (seconds); `finetune` it (minutes); `auto`: the
         better one by the table of chapter 10. `how_` and `why_` say what was taken.
     question, layers, max_len, long, states: how a reader is asked, as in `ReaderFeatures`.
@@ -686,13 +687,15 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         fifth of the texts of the most frequent one. Rare classes are found more often then, and their
         probabilities are too high: None where these have to say how frequent a class is.
     calibrate: fit a temperature on the validation texts, so that probabilities say how often they are right.
-    patience: stop fine-tuning after so many epochs without a better one; None: never.
+    patience: stop fine-tuning after so many epochs without a better one; None: never. The best epoch is kept
+        where 50 texts or more are there to validate on.
     normalize: `normalize_text` first, here and in `predict`.
     unknown: a text of which no word is known: `refuse` it, `guess`, or `skip` it.
     random_state: a whole number, a `RandomState`, or None: the seed of `cfg`, 42.
     say: a function that gets each line of progress, such as `print`; None is silent.
     cfg: all settings of fine-tuning in one, a `ULMFiTConfig` or a `CausalClassifierConfig`. The same settings
-        one by one (`epochs`, `lr`, `bs`, ...) take the place of those in `cfg`.
+        one by one (`epochs`, `lr`, `bs`, ...) take the place of those in `cfg`; for a causal reader those of
+        `CausalClassifierConfig` with the same name.
 
     After `fit`: `classes_` (sorted, in their own type), `how_` (`ask` or `finetune`) and `why_`, `history`,
     `info`, `seconds`, `temperature_`; after fine-tuning also `cfg_`, all settings.
@@ -703,29 +706,23 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        cfg: Any = None,  # all settings of fine-tuning: a `ULMFiTConfig`, or a `CausalClassifierConfig`
-        say: Callable | None = None,  # a function that gets a line of progress (`print`); None is silent
+        cfg: Any = None,
+        say: Callable | None = None,
         *,
-        # the reader: see `reader_kind`; None: `en` for English texts, else ''. The folder of a classifier of
-        # one's own goes on with it: its classes keep their rows, new ones begin fresh
         base: Any = None,
-        # `ask` a frozen reader, `finetune` it, or `auto`: the better one by chapter 10's table
         how: str = 'auto',
         question: str | None = None,
         layers: Iterable[int] | None = None,
         max_len: int | None = None,
         long: str = 'end',
-        states: str = 'all',  # how a reader is asked: as in `ReaderFeatures`
-        class_weight: Any = 'auto',  # see `class_weights`
-        calibrate: bool = True,  # fit a temperature, so that probabilities say how often they are right
-        # stop fine-tuning after so many epochs without a better one; None: never. The best epoch is kept
-        # where 50 texts or more are there to validate on
+        states: str = 'all',
+        class_weight: Any = 'auto',
+        calibrate: bool = True,
         patience: int | None = None,
-        normalize: bool = True,  # `normalize_text` first, here and when it predicts
-        unknown: str = 'refuse',  # a text of which no word is known: `refuse` it, `guess`, or `skip` it
-        random_state: Any = None,  # a whole number, a `RandomState`, or None: the seed of `cfg`, 42
-        # the settings of `ULMFiTConfig` one by one, in the place of those in `cfg`; for a causal reader those
-        # of `CausalClassifierConfig` with the same name
+        normalize: bool = True,
+        unknown: str = 'refuse',
+        random_state: Any = None,
+        # settings of `ULMFiTConfig`, or of `CausalClassifierConfig`, one by one
         backwards: bool | None = None,
         lang: str | None = None,
         max_vocab: int | None = None,
