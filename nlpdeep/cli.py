@@ -14,6 +14,7 @@ import re
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -53,6 +54,11 @@ _STOPPED = dict(
 )
 
 
+def _show_warning(message: Any, *where: Any) -> None:
+    "A warning as one line on the error stream; which line of the library gave it helps nobody here."
+    typer.echo(f'warning: {printable(str(message))}', err=True)
+
+
 class Group(TyperGroup):
     """Commands that print an `InputError` as one message on the error stream and exit with 2; stopped by
     Ctrl-C, they say so and exit with 130.
@@ -60,7 +66,9 @@ class Group(TyperGroup):
 
     def invoke(self, ctx):
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
         except InputError as e:
             typer.echo(f'nlpdeep: {printable(str(e), keep=chr(10))}', err=True)
             raise typer.Exit(2)
@@ -167,6 +175,15 @@ def _at_home(*paths: str | Path | None) -> list:
     as they are.
     """
     return [None if p is None else type(p)(os.path.expanduser(p)) for p in paths]
+
+
+def _use_device(device: str | None) -> None:
+    "What --device says, for all of the library; an InputError at once where there is no such device."
+    if device is not None:
+        os.environ['NLPDEEP_DEVICE'] = device
+        from nlpdeep.core import device as find_device
+
+        find_device()
 
 
 def _option(help: str, default: str = '', *names: str) -> Any:
@@ -306,9 +323,9 @@ def ulmfit(
 
     `nlpdeep ulmfit --labels 500 --json few.json --seed 1`
     """
-    for k, v in (('NLPDEEP_SIZE', size), ('NLPDEEP_DEVICE', device)):
-        if v is not None:
-            os.environ[k] = v
+    if size is not None:
+        os.environ['NLPDEEP_SIZE'] = size
+    _use_device(device)
     seed = settings().getint('course', 'seed') if seed is None else seed
     data, base, out, json_ = _at_home(data, base, out, json_)
 
@@ -409,17 +426,29 @@ def train(
 
     `nlpdeep train --base my-model --data more.csv --out my-model` (goes on with a classifier of yours)
     """
-    if device is not None:
-        os.environ['NLPDEEP_DEVICE'] = device
+    _use_device(device)
     seed = settings().getint('course', 'seed') if seed is None else seed
     data, out, json_ = _at_home(data, out, json_)
     df = subsample(_texts(data, text, label, group, seed, separator), limit, labels, seed)
     if json_:
         check_destination(json_)
     from nlpdeep.model_folder import can_write
-    from nlpdeep.text_classifier import TextClassifier
+    from nlpdeep.text_classifier import TextClassifier, learned_before
 
     can_write(out)
+    judged = df.part.isin(['valid', 'test'])
+    before = judged & (learned_before(base, df.text) if base else False)
+    if before.any():
+        if before.sum() == judged.sum():
+            raise InputError(
+                f'the classifier in {base} has learned from all texts here that it could be judged by: add '
+                f'some that are new to it'
+            )
+        if not quiet:
+            typer.echo(
+                f'  left out: {before.sum():,} texts to judge by, because {base} has learned from them'
+            )
+        df = df[~before].reset_index(drop=True)
     if not df.part.isin(['valid', 'test']).any():
         raise InputError(
             'the column part names no valid and no test row, so there is nothing to judge by: name some, or '
@@ -511,8 +540,7 @@ def pretrain_command(
 
     `nlpdeep pretrain wiki.txt --lang sw --pieces 8000 --out swahili`
     """
-    if device is not None:
-        os.environ['NLPDEEP_DEVICE'] = device
+    _use_device(device)
     from nlpdeep.language_model import ProgressLog, ULMFiTConfig
     from nlpdeep.pretraining import pretrain_texts
     from nlpdeep.texts import own_documents
@@ -803,9 +831,13 @@ def classify(
         _option('With --data: the table to write, in the form its name says, with label and probability.'),
     ] = None,
     on_bad: Annotated[
-        str,
-        typer.Option(help='With --data, a row without a text or a known word: skip, guess, or refuse it.'),
-    ] = 'skip',
+        Optional[str],
+        _option(
+            'A text that is empty or has no known word: skip, guess, or refuse it. Lines that are skipped '
+            'are said on the error stream.',
+            'skip in a table, refuse a line',
+        ),
+    ] = None,
     separator: Annotated[str, typer.Option(help='What to put between several labels of a text.')] = ';',
     device: Device = None,
 ) -> None:
@@ -825,8 +857,7 @@ def classify(
 
     `nlpdeep classify --data in.parquet --out out.parquet`
     """
-    if device is not None:
-        os.environ['NLPDEEP_DEVICE'] = device
+    _use_device(device)
     if (data is None) != (out is None) or data is not None and texts:
         raise InputError('a table is judged by --data IN.csv --out OUT.csv, both of them and no other texts')
     if data is not None:
@@ -835,7 +866,7 @@ def classify(
         data, out = _at_home(data, out)
         check_destination(out)
         clf = TextClassifier.load(*_at_home(model))
-        how = 'guess' if guess else on_bad
+        how = 'guess' if guess else on_bad or 'skip'
         found = classify_table(clf, data, out, text, how, separator=separator)
         where = f' (row {", ".join(map(str, found["rows"]))} …)' if found['rows'] else ''
         typer.echo(
@@ -851,14 +882,23 @@ def classify(
     import numpy as np
 
     from nlpdeep.text_classifier import TextClassifier
-    from nlpdeep.texts import check_texts
+    from nlpdeep.texts import check_texts, name_rows
 
-    check_texts(texts, range(1, len(texts) + 1), ' (counted from 1)')
+    how = 'guess' if guess else on_bad or 'refuse'
+    if how not in ('skip', 'guess', 'refuse'):
+        raise InputError(f'--on-bad takes skip, guess or refuse, not {on_bad!r}')
+    if how == 'refuse':
+        check_texts(texts, range(1, len(texts) + 1), ' (counted from 1)')
     clf = TextClassifier.load(*_at_home(model))
     several = getattr(clf, 'several_', None)
     width = max(len(printable(str(c))) for c in clf.classes)
-    found = clf.predict_proba(texts, 'guess' if guess else 'refuse')
+    found = clf.predict_proba(texts, how)
+    bad = [k + 1 for k in np.flatnonzero(np.isnan(found).any(1))]
+    if bad:
+        typer.echo(f'nlpdeep: skipped text {name_rows(bad)} (1 is the first): no word to judge by', err=True)
     for t, p, said in zip(texts, found, _said(clf, found, separator)):
+        if np.isnan(p).any():
+            continue
         # of several labels: the probability of the verdict on the class that is least sure
         sure = float(np.maximum(p, 1 - p).min() if several else p.max())
         if several and json_:
@@ -893,8 +933,7 @@ def generate_command(
 
     `nlpdeep generate -n 1 --temperature 0 "the"`
     """
-    if device is not None:
-        os.environ['NLPDEEP_DEVICE'] = device
+    _use_device(device)
     from nlpdeep.text_classifier import TextClassifier
 
     clf = TextClassifier.load(*_at_home(model))
@@ -917,8 +956,7 @@ def serve_command(
 
     `nlpdeep serve runs/train --port 8000`
     """
-    if device is not None:
-        os.environ['NLPDEEP_DEVICE'] = device
+    _use_device(device)
     from nlpdeep.serving import serve
 
     serve(*_at_home(model), host, port, most_texts)

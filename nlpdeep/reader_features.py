@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from .awd_lstm import AWDLSTM, load_weights
@@ -351,6 +352,10 @@ def warn_of_unknown(share: float, what: str = 'these texts') -> None:
             stacklevel=3,
         )
 
+# %% ../nbs/10b_reader_features.ipynb #b1f04ad2
+class _NoReader(InputError, NotFittedError):
+    "What is asked of a transformer that has no reader yet, as scikit-learn knows it."
+
 
 class ReaderFeatures(TransformerMixin, BaseEstimator):
     """The states of a frozen language model that has read each text and a question behind it: (texts,
@@ -393,10 +398,18 @@ class ReaderFeatures(TransformerMixin, BaseEstimator):
         self.reader_ = open_reader(self.base, *asked)
         return self
 
+    def _check_open(self):
+        if not hasattr(self, 'reader_'):
+            raise _NoReader('this transformer has no reader yet: call fit')
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        "A name for each feature: `state 0`, `state 1`, ... As scikit-learn asks for it; no name goes in."
+        self._check_open()
+        return np.array([f'state {k}' for k in range(self.reader_.features(['x']).shape[1])], dtype=object)
+
     def transform(self, X: Iterable[str]) -> np.ndarray:
         "Texts -> (texts, features)."
-        if not hasattr(self, 'reader_'):
-            raise InputError('this transformer has no reader yet: call fit')
+        self._check_open()
         texts = check_texts(X)
         if self.normalize:
             texts = [normalize_text(o) for o in texts]

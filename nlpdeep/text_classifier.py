@@ -5,6 +5,7 @@
 # %% ../nbs/10a_text_classifier.ipynb #245da18d
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import functools
@@ -26,11 +27,11 @@ from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_limits
 
 from .awd_lstm import language_model, load_weights, named_weights
-from .core import InputError, device, is_missing, own_randomness, read_whole, set_seed
+from .core import InputError, device, is_missing, own_randomness, read_whole, set_seed, text_hash
 from .corpora import split_parts
 from .generation import generate
 from .language_model import ProgressLog, ULMFiTConfig, finetune_lm, unigram_perplexity
-from .model_folder import _load_folder, halve_file, read_settings, save_folder, user_path
+from .model_folder import _load_folder, halve_file, read_object, read_settings, save_folder, user_path
 from .numericalization import remap_rows
 from .pretraining import Pretrained, SampledSoftmaxLoss, load_matched, pretrained
 from .processor import UNK_ID, TextProcessor, tokenize
@@ -59,7 +60,7 @@ from nlpdeep.ulmfit import (
 
 # %% auto #0
 __all__ = ['ASK_UP_TO', 'temper', 'class_weights', 'class_loss', 'ULMFiTModel', 'read_texts', 'ProbeModel', 'CausalModel',
-           'TextClassifier', 'indicators', 'Explanation', 'word_spans', 'ensemble']
+           'TextClassifier', 'learned_before', 'indicators', 'Explanation', 'word_spans', 'ensemble']
 
 # %% ../nbs/10a_text_classifier.ipynb #9b71e001
 _SHARED = ('lang', 'backwards')  # settings that say how to read, not how to train
@@ -428,6 +429,7 @@ def _check_kept(path, cfg, weights):
         temperature=not isinstance(t, (int, float)) or not 0 < t < np.inf,
         unknown=cfg.get('unknown', 'refuse') not in _UNKNOWN,
         form=cfg.get('form') not in (None, 'lists', 'array'),
+        learned=not _are_marks(cfg.get('learned', '')),
         sizes=any(not isinstance(n, int) or n > most for n in given),
     )
     if any(odd.values()):
@@ -574,7 +576,8 @@ def _fit_probe(texts, y, held, classes, reader, asked, weights, several, seed, l
         temperature = fit_temperature(z, target)
         right = ((z > 0) == target).all(1) if several else z.argmax(1) == target
         coef, bias = regress(x, y, C)
-    log(f'  C = {C:g}: accuracy {right.mean():.1%} on texts it had not learned from')
+    where = 'texts held out this time' if own else 'texts it had not learned from'
+    log(f'  C = {C:g}: accuracy {right.mean():.1%} on {where}')
     head = [o.astype(np.float32) for o in (mean, scale, coef, bias)]
     history = {'classifier': dict(train=[], valid=[(0, loss)], accuracy=[float(right.mean())], C=C)}
     return ProbeModel(reader, asked, *head, several), history, dict(features=x.shape[1]), temperature
@@ -684,8 +687,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         better one by the table of chapter 10. `how_` and `why_` say what was taken.
     question, layers, max_len, long, states: how a reader is asked, as in `ReaderFeatures`.
     class_weight: None, 'balanced', a dictionary, or 'auto': balanced where the rarest class has less than a
-        fifth of the texts of the most frequent one. Rare classes are found more often then, and their
-        probabilities are too high: None where these have to say how frequent a class is.
+        fifth of the texts of the most frequent one (`why_` says so then). Rare classes are found more often
+        with it, and their probabilities are too high: None where these have to say how frequent a class is.
     calibrate: fit a temperature on the validation texts, so that probabilities say how often they are right.
     patience: stop fine-tuning after so many epochs without a better one; None: never. The best epoch is kept
         where 50 texts or more are there to validate on.
@@ -698,7 +701,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         `CausalClassifierConfig` with the same name.
 
     After `fit`: `classes_` (sorted, in their own type), `how_` (`ask` or `finetune`) and `why_`, `history`,
-    `info`, `seconds`, `temperature_`; after fine-tuning also `cfg_`, all settings.
+    `info`, `seconds`, `temperature_`, `learned_` (marks of the texts, see `learned_before`); after
+    fine-tuning also `cfg_`, all settings.
     """
 
     log = None  # a `ProgressLog` in the place of one that `say` makes
@@ -1000,17 +1004,31 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             df, classes, form = _several_frame(texts, labels, valid, unsup, own.classes if own else (), seed)
         else:
             df = as_frame(texts, labels, valid, unsup, seed=self._seed())
-            df = df[df.part != 'test'].reset_index(drop=True)
             classes = check_labels(df)
         if self.normalize:
             df['text'] = check_texts([normalize_text(o) for o in df.text], df.row, '')
+        if own and not own_valid:  # what was drawn to validate on, and has been learned from before
+            df.loc[(df.part == 'valid') & np.isin(_marks(df.text), own.learned_), 'part'] = 'train'
+        _warn_of_parts(df, own, own_valid)
+        given = list(texts['part']) if hasattr(texts, 'columns') and 'part' in texts.columns else []
+        no_label = int((df.part == 'unsup').sum()) - len(unsup) - given.count('unsup')
+        df = df[df.part != 'test'].reset_index(drop=True)
         n = int(df.part.isin(['train', 'valid']).sum())
         base, kind, how, why, settings_ = self._plan(n, several, own)
         own_folder = isinstance(base, (str, Path)) and Path(base).expanduser().is_dir()
         name = Path(base).name if own_folder else str(base)
         log(f'{"asking" if how == "ask" else "fine-tuning"} the reader {name!r:.60} ({why})')
+        if no_label > 0:
+            log(f'  {no_label:,} texts have no label, so no class is learned from them')
         if own:
             classes = _all_classes(own, classes, df, several, log)
+        judged = own_valid or how == 'finetune'
+        learn = df[df.part.isin(['train'] if judged else ['train', 'valid'])]
+        if self.class_weight == 'auto' and not several:
+            even = _evened(learn.label, classes)
+            if even:
+                log(f'  {even}')
+                why = f'{why}; {even}'
         if how == 'finetune':
             fit, begin = (_fit_causal, [base]) if kind == 'causal' else (_fit_ulmfit, [])
             model, history, info, scores = fit(
@@ -1018,7 +1036,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             )
             temperature = fit_temperature(*scores) if self.calibrate else 1.0
         else:
-            rows = df[df.part.isin(['train'] if own_valid else ['train', 'valid'])].assign(part='train')
+            rows = learn.assign(part='train')
             y = _targets(rows, 'train', classes, several)
             held = list(df.text[df.part == 'valid']), _targets(df, 'valid', classes, several)
             model, history, info, temperature = self._probe(
@@ -1034,6 +1052,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             why_=why,
             temperature_=temperature,
             several_=form,
+            learned_=np.union1d(_marks(learn.text), own.learned_ if own else _marks([])),
             _model=model,
         )
 
@@ -1097,6 +1116,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             probs[~fine] = np.nan
         return probs
 
+    def predict_log_proba(self, texts: Iterable[str], unknown: str | None = None) -> np.ndarray:
+        "The logarithms of `predict_proba`."
+        with np.errstate(divide='ignore'):
+            return np.log(self.predict_proba(texts, unknown))
+
     def predict(self, texts: Iterable[str], unknown: str | None = None) -> np.ndarray | list:
         """The likeliest class of each text, in the labels' own type: an array (texts,). A text that was
         skipped is None (a row of NaN in an array of 0 and 1). Where texts have several labels: those of a
@@ -1132,9 +1156,33 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             labels = indicators(labels, self.classes)[0]
         return evaluate_classes(labels, self.predict_proba(texts, 'guess'), self.classes)
 
-    def score(self, texts: Collection[str], labels: Collection) -> float:
-        "The accuracy on labelled texts, as scikit-learn asks for it."
-        return self.evaluate(texts, labels)['accuracy']
+    def score(
+        self, texts: Collection[str], labels: Collection, sample_weight: Collection[float] | None = None
+    ) -> float:
+        """The accuracy on labelled texts, as scikit-learn asks for it; of several labels all have to be
+        right. A label that it has never learned counts as a mistake: in a fold of few texts a rare class may
+        be missing. `sample_weight`: a weight for each text.
+        """
+        if self._model is None:
+            raise _NotFitted(_FITTED)
+        pairs = pair_up(texts, labels, 'labelled')
+        if not pairs:
+            raise InputError('there is no labelled text to judge by')
+        said = self.predict([t for t, _ in pairs], 'guess')
+        true = [self._names(o) for _, o in pairs]
+        if not any(o & {*self.classes} for o in true) and any(true):
+            classes = name_rows([repr(c) for c in self.classes])
+            raise InputError(
+                f'the model knows the classes {classes}; none of these labels is one of them, such as '
+                f'{min(map(repr, set().union(*true)))}'
+            )
+        return float(np.average([a == self._names(b) for a, b in zip(true, said)], weights=sample_weight))
+
+    def _names(self, label) -> set:
+        "The classes that a label, a list of them, or a row of a table of 0 and 1 names."
+        if self.several_ == 'array' and _is_list(label) and len(label) == len(self.classes):
+            return {c for c, there in zip(self.classes, label) if there}
+        return {own_label(o) for o in (label if _is_list(label) else [label])} - {None}
 
     def generate(self, prompt: str = '', **kw: Any) -> list[str]:
         "Texts in the manner of those it has read. `kw`: `n_words`, `temperature` and more, as in `generate`."
@@ -1189,6 +1237,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             form=self.several_,
             class_weight=list(weights.items()) if isinstance(weights, Mapping) else weights,
             calibrate=self.calibrate,
+            learned=_packed(self.learned_),
             info=self.info,
         )
         return self._model.save(user_path(path), config, extra, half)
@@ -1246,13 +1295,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             why_='loaded',
             temperature_=cfg.get('temperature', 1.0),
             several_=cfg.get('form'),
+            learned_=_unpacked(cfg.get('learned')),
             _model=model,
         )
         return self
 
 # %% ../nbs/10a_text_classifier.ipynb #c7712b88
 _SETTINGS = {f.name for f in dataclasses.fields(ULMFiTConfig)} - {'seed', 'base'}
-_RESULTS = 'classes_ history info seconds cfg_ how_ why_ temperature_ several_ _model'.split()
+_RESULTS = 'classes_ history info seconds cfg_ how_ why_ temperature_ several_ learned_ _model'.split()
 
 
 @contextlib.contextmanager
@@ -1294,7 +1344,6 @@ def _several_frame(texts, labels, valid, unsup, classes, seed):
         df = pd.DataFrame(dict(text=texts, label=rows, part='train'), dtype=object)
         df['row'] = [f'train {k}' for k in range(len(df))]
     df['text'] = pd.Series(check_texts(df.text, df.row, ''), dtype=object)
-    df = df[df.part != 'test'].reset_index(drop=True)
     df.loc[df.label.map(lambda o: not _is_list(o) and is_missing(o)) & (df.part == 'train'), 'part'] = 'unsup'
     learn = df.part.isin(['train', 'valid'])
     y, names, form = indicators(list(df.label[learn]) if table is None else table)
@@ -1330,7 +1379,79 @@ def _several_frame(texts, labels, valid, unsup, classes, seed):
         )
     return df.reset_index(drop=True), list(known), form
 
+# %% ../nbs/10a_text_classifier.ipynb #9b71e0c2
+def _marks(texts) -> np.ndarray:
+    "32 bits of the hash of each text: enough to know it again, and nothing that could be read."
+    marks = [int(text_hash(normalize_text(o).strip())[:8], 16) for o in texts]
+    return np.array(marks, dtype='<u4')
+
+
+def _packed(marks) -> str:
+    return base64.b64encode(np.asarray(marks, dtype='<u4').tobytes()).decode()
+
+
+def _unpacked(text) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text or ''), dtype='<u4')
+
+
+def _are_marks(text) -> bool:
+    try:
+        _unpacked(text)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def learned_before(base: Any, texts: Collection[str]) -> np.ndarray:
+    """Which of `texts` the classifier in the folder `base` has learned from, an array of True and False: it
+    cannot be tested on those. None of them where `base` is no such folder, or was saved before folders kept
+    this: four bytes of the hash of each text, by which somebody who has a text can tell that it was there.
+    """
+    if not isinstance(base, (str, Path)) or reader_kind(base) != 'classifier':
+        return np.zeros(len(texts), dtype=bool)
+    path = user_path(base)
+    kept = read_whole(path, lambda: read_object(path / 'config.json')).get('learned', '')
+    return np.isin(_marks(texts), _unpacked(kept if _are_marks(kept) else ''))
+
+
+def _warn_of_parts(df, own, own_valid) -> None:
+    """A warning where texts to judge by are also learned from, here or by the classifier that goes on. A
+    validation part that was drawn keeps equal texts together; some ways of learning read it in the end.
+    """
+    drawn = [] if own_valid else ['valid']
+    seen = set(df.text[df.part.isin(['train', *drawn])])
+    for p, name in (('valid', 'validation'), ('test', 'test')):
+        mine = df.text[(df.part == p) & ~df.part.isin(drawn)]
+        twice = int(mine.isin(seen).sum())
+        if twice > len(mine) / 100:  # a short one, such as "A masterpiece.", may well come twice
+            warnings.warn(
+                f'{twice:,} of the {len(mine):,} {name} texts stand in the training part, too: what is '
+                f'measured on them is too good',
+                stacklevel=4,
+            )
+        before = int(np.isin(_marks(mine), own.learned_).sum()) if own else 0
+        if before > len(mine) / 100:
+            warnings.warn(
+                f'the classifier has learned from {before:,} of the {len(mine):,} {name} texts before: what '
+                f'is measured on them is too good',
+                stacklevel=4,
+            )
+
 # %% ../nbs/10a_text_classifier.ipynb #4b422608
+def _evened(labels, classes) -> str:
+    "What to say where `class_weight='auto'` makes the classes count the same; nothing where it does not."
+    number = {c: k for k, c in enumerate(classes)}
+    y = np.array([number[o] for o in labels], dtype=int)
+    if class_weights('auto', y, classes) is None:
+        return ''
+    n = np.bincount(y, minlength=len(classes))
+    k = min(np.flatnonzero(n), key=lambda k: n[k])
+    return (
+        f'only {n[k]:,} of {len(y):,} texts are {classes[k]!r:.40}, so all classes count the same, and the '
+        f'probabilities of rare ones are too high (class_weight=None gives theirs)'
+    )
+
+
 def _same_setting(a, b) -> bool:
     "Are two settings the same, whatever holds them? A list that was saved as JSON was a tuple, say."
     return sorted(a) == sorted(b) if _is_list(a) and _is_list(b) else a == b

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from nlpdeep.benchmarks import bench_classify
 from nlpdeep.cli import BENCHES, app, classify_table, find_bench
 from nlpdeep.core import InputError
-from nlpdeep.text_classifier import TextClassifier
+from nlpdeep.text_classifier import TextClassifier, learned_before
 from nlpdeep.texts import own_texts
 
 SMALL = ['--lm-epochs', '1', '--epochs', '1', '--max-vocab', '200', '--base', '']
@@ -329,7 +329,8 @@ def test_home_in_paths(trained, tmp_path, monkeypatch):
         left(tmp_path / 'me') == ['a.csv', 'f.json', 'made it', 'model', 'other']
         and not (tmp_path / '~').exists()
     )
-    assert str(tmp_path / 'me' / 'made it') in shlex.split(out.splitlines()[-1])
+    screen = [o for o in out.splitlines() if not o.startswith('warning')]
+    assert str(tmp_path / 'me' / 'made it') in shlex.split(screen[-1])
 
 
 @pytest.mark.parametrize(
@@ -603,6 +604,49 @@ def test_failing_run_leaves_the_old_model(trained, tmp_path, monkeypatch):
     with pytest.raises(InputError, match='disk is full'):
         TextClassifier.load(trained[0] / 'model').save(tmp_path / 'm')
     assert {o.name: o.read_bytes() for o in (tmp_path / 'm').iterdir()} == before and left(tmp_path) == ['m']
+
+
+def test_lines_that_cannot_be_judged(trained):
+    "One of them costs the others nothing, where that was asked for."
+    m, lines = trained[0] / 'model', 'a fine film\n\nqwzxv bnmpq\na dull story\n'
+    refused('classify', '--model', m, input=lines, says=['empty', '2'])
+    r = CliRunner().invoke(app, ['classify', '--model', str(m), '--on-bad', 'skip'], input=lines)
+    assert r.exit_code == 0 and len(r.stdout.splitlines()) == 2, r.output
+    assert 'fine film' in r.stdout and 'dull story' in r.stdout and 'skipped text 2, 3 (' in r.stderr
+    assert len(run('classify', '--model', m, '--on-bad', 'guess', input=lines).splitlines()) == 4
+    refused('classify', '--model', m, '--on-bad', 'drop', 'a fine film', says=['--on-bad'])
+
+
+def test_device_is_looked_at_first(tmp_path):
+    "And not after the texts were read."
+    for command in ('ulmfit', 'train'):
+        refused(command, '--data', 'nowhere.csv', '--device', 'tpu', says=['--device', 'tpu'])
+
+
+def test_a_warning_is_one_line(tmp_path):
+    rows = table(60)
+    both = [(*o, 'train') for o in rows] + [(*o, 'test') for o in rows[:20]]
+    csv = write_csv(tmp_path / 'both.csv', both, ('text', 'label', 'part'))
+    out = run('train', '--data', csv, '--out', 'm')
+    line = [o for o in out.splitlines() if 'stand in the training part' in o]
+    assert len(line) == 1 and line[0].startswith('warning: 20 of the 20 test texts'), out
+    assert 'UserWarning' not in out and '.py' not in out
+
+
+def test_going_on_with_another_seed_tests_on_no_learned_text(tmp_path):
+    csv = write_csv(tmp_path / 'a.csv', table(120))
+    run('train', '--data', csv, '--out', 'm', '--seed', 1)
+    learned = learned_before('m', [t for t, _ in table(120)])
+    out = run('train', '--data', csv, '--base', 'm', '--out', 'n', '--seed', 2, '--json', 'f.json')
+    assert re.search(r'left out: \d+ texts to judge by, because m has learned', out), out
+    figures = json.loads((tmp_path / 'f.json').read_text())
+    judged = sum(o['texts'] for p in ('valid', 'test') for o in figures[p]['per_class'].values())
+    assert 0 < judged <= (~learned).sum()
+    known = [o for o, l in zip(table(120), learned) if l]
+    write_csv(tmp_path / 'b.csv', known)
+    refused(
+        'train', '--data', 'b.csv', '--base', 'm', '--out', 'o', says=['has learned from all', 'new to it']
+    )
 
 
 def test_texts_to_classify(trained):

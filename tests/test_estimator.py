@@ -20,6 +20,7 @@ import torch
 from fastai.basics import CrossEntropyLossFlat
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -43,7 +44,7 @@ from nlpdeep.reader_features import (
     open_reader,
     reader_kind,
 )
-from nlpdeep.text_classifier import TextClassifier, temper
+from nlpdeep.text_classifier import TextClassifier, learned_before, temper
 from nlpdeep.texts import check_labels, evaluate_classes, normalize_text
 from nlpdeep.ulmfit import BestEpoch
 
@@ -576,6 +577,112 @@ def test_what_cannot_go_on_says_why(models, texts, tmp_path):
         TextClassifier(base=d).fit(x, [o + 1 for o in y])
 
 
+def test_it_knows_the_texts_it_has_learned(models, texts, reader, tmp_path):
+    """Whatever the seed, and whoever drew the parts: a text that was learned from is no text to judge by."""
+    x, y = texts
+    frame = pd.DataFrame(dict(text=x, label=y, part=['train'] * 60 + ['valid'] * 20))
+    first = TextClassifier(base=reader).fit(frame)
+    d = str(first.save(tmp_path / 'm'))
+    assert learned_before(d, [*x, 'never seen']).tolist() == [t in set(x[:60]) for t in [*x, 'never seen']]
+    assert not learned_before(reader, x).any() and not learned_before('en', x).any()
+    turned = frame.assign(part=['valid'] * 20 + ['train'] * 60)
+    with pytest.warns(UserWarning, match=r'has learned from \d+ of the 20 validation texts before'):
+        more = TextClassifier(base=d).fit(turned)
+    assert learned_before(more.save(tmp_path / 'both'), x).all()  # it knows those of the first fit, too
+    config = json.loads((tmp_path / 'm' / 'config.json').read_text())
+    for odd in ('not of base 64!', 3):
+        config['learned'] = odd
+        config['checksum'] = config_checksum(config)
+        (tmp_path / 'm' / 'config.json').write_text(json.dumps(config))
+        with pytest.raises(InputError, match='learned'):
+            TextClassifier.load(d)
+    del config['learned']  # as folders were before
+    config['checksum'] = config_checksum(config)
+    (tmp_path / 'm' / 'config.json').write_text(json.dumps(config))
+    assert not learned_before(d, x).any() and len(TextClassifier.load(d).learned_) == 0
+
+
+def test_what_was_learned_before_is_not_drawn_to_validate_on(models, texts, tmp_path):
+    x, y = texts
+    d = str(models['finetuned'].save(tmp_path / 'm'))
+    known = learned_before(d, x)
+    assert 0 < known.sum() < len(x)  # some were held out
+    again = TextClassifier(base=d, epochs=0, random_state=5)  # another seed draws others
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', message='.*validation texts')
+        again.fit(x, y)
+    assert {*again.learned_} >= {*models['finetuned'].learned_}
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_equal_texts_in_two_parts_are_said(texts, reader, several):
+    x, y = texts
+    df = pd.DataFrame(dict(text=x, label=[[o] for o in y] if several else y, part='train'))
+    for part, name in (('valid', 'validation'), ('test', 'test')):
+        twice = pd.concat([df, df[:10].assign(part=part)], ignore_index=True)
+        with pytest.warns(UserWarning, match=f'10 of the 10 {name} texts stand in the training part'):
+            TextClassifier(base=reader).fit(twice)
+
+
+def test_a_label_it_has_not_learned_is_a_mistake(models, texts, reader):
+    "In a fold of few texts a rare class may be missing: the score is lower, and there is one."
+    x, y = texts
+    c = models['asked']
+    assert c.score(x, y) > 0.9 and c.score(x, [*y[:40], *[7] * 40]) == c.score(x[:40], y[:40]) / 2
+    weights = [1.0] * 40 + [0.0] * 40
+    assert c.score(x, [*y[:40], *[7] * 40], sample_weight=weights) == c.score(x[:40], y[:40])
+    with pytest.raises(InputError, match='0, 1; none of these labels'):
+        c.score(x, [str(o) for o in y])
+    with pytest.raises(InputError, match='no labelled text'):
+        c.score([], [])
+    search = GridSearchCV(TextClassifier(base=reader), dict(calibrate=[True, False]), cv=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # scikit-learn says that a class has one text only
+        search.fit(x, [9, *y[1:]])
+    assert np.isfinite(search.cv_results_['mean_test_score']).all()
+    lists = TextClassifier(base=reader).fit(x, [['a', 'ab'[o]] for o in y])
+    assert lists.score(x[:4], [['a', 'new']] * 4) == 0 and lists.score(x, [['a', 'ab'[o]] for o in y]) > 0.9
+    table = TextClassifier(base=reader).fit(x, np.eye(2, dtype=int)[y])
+    assert table.score(x, np.eye(2, dtype=int)[y]) > 0.9
+    assert table.score(x, np.eye(2, dtype=int)[y]) == table.evaluate(x, np.eye(2, dtype=int)[y])['accuracy']
+
+
+def test_log_probabilities(models, texts):
+    c = models['asked']
+    assert np.allclose(np.exp(c.predict_log_proba(texts[0])), c.predict_proba(texts[0]))
+
+
+def test_features_have_names(texts, reader):
+    f = ReaderFeatures(base=reader)
+    for ask in (lambda: f.transform(texts[0]), f.get_feature_names_out):
+        with pytest.raises(NotFittedError):
+            ask()
+    pipe = make_pipeline(f, StandardScaler()).fit(texts[0])
+    names = pipe.get_feature_names_out()
+    assert len(names) == pipe.transform(texts[0][:2]).shape[1] and names[1] == 'state 1'
+    assert clone(f).set_output(transform='pandas').fit_transform(texts[0][:3]).columns[1] == 'state 1'
+
+
+def test_texts_without_a_label_are_said(texts, reader):
+    said = []
+    labels = [None if k < 3 else o for k, o in enumerate(texts[1])]
+    TextClassifier(base=reader, say=said.append).fit(texts[0], labels, unsup=['one more film'] * 4)
+    assert sum('3 texts have no label' in o for o in said) == 1
+
+
+def test_uneven_classes_are_said(texts, reader):
+    x, y = texts
+    rare = [k for k in range(len(x)) if y[k] or k < 14]
+    args, said = ([x[k] for k in rare], [y[k] for k in rare]), []
+    c = TextClassifier(base=reader, say=said.append).fit(*args)
+    assert 'only 7 of 47 texts are 0' in c.why_ and any('only 7 of 47' in o for o in said)
+    for plain in (
+        TextClassifier(base=reader, class_weight=None).fit(*args),
+        TextClassifier(base=reader).fit(x, y),
+    ):
+        assert 'only' not in plain.why_
+
+
 # -- probabilities
 
 
@@ -799,7 +906,7 @@ def test_a_part_that_is_not_used_is_said(texts, reader):
         c.fit(df, df.label)
     assert sum(c.info['texts'].values()) == 80
     with warnings.catch_warnings():
-        warnings.filterwarnings('error', message='.*part')
+        warnings.filterwarnings('error', message='.*`part`')
         c.fit(df)
     assert sum(c.info['texts'].values()) == 40
 
