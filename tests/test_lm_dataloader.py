@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import traceback
 
 import numpy as np
 import pytest
@@ -397,6 +398,19 @@ def test_token_array_bad_files(tmp_path):
         list(dl)
 
 
+def refusal(dl):
+    """What the InputError of a loader says. Its processes are ended here: the traceback keeps them, and when
+    it goes, PyTorch waits five seconds for each.
+    """
+    try:
+        list(dl)
+    except InputError as e:
+        for frame, _ in traceback.walk_tb(e.__traceback__):
+            getattr(frame.f_locals.get('self'), '_shutdown_workers', lambda: None)()
+        return str(e)
+    pytest.fail('the loader went through')
+
+
 @pytest.mark.parametrize('own,asked', [(None, 500), (500, None), (500, 900), (900, 500)])
 def test_token_array_vocab_sz(own, asked, tmp_path):
     """Of the corpus's size and the loader's the smaller counts, in batches, item by item, and in a loader
@@ -419,12 +433,9 @@ def test_token_array_vocab_sz(own, asked, tmp_path):
             for more in ({}, dict(num_workers=1)):
                 dl = cls(ta, vocab_sz=asked, **({'num_workers': 0} | kw | more))
                 assert dl.vocab_sz == 500
-                with pytest.raises(InputError, match='the id 700; ids run from 0 to 499'):
-                    list(dl)
+                assert 'the id 700; ids run from 0 to 499' in refusal(dl)
                 for twin in (dl.new(), dl.new(ta), dl.new(shuffle=True)):
-                    assert twin.vocab_sz == 500
-                    with pytest.raises(InputError, match='700'):
-                        list(twin)
+                    assert twin.vocab_sz == 500 and '700' in refusal(twin)
             dl = cls(ta, vocab_sz=asked, **kw)
             with pytest.raises(InputError, match='700'):
                 [dl.create_item(i) for i in range(3)]
