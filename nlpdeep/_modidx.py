@@ -1296,6 +1296,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'nlpdeep.runs': { 'nlpdeep.runs.Plan': ('runs.html#plan', 'nlpdeep/runs.py'),
                               'nlpdeep.runs.Row': ('runs.html#row', 'nlpdeep/runs.py'),
                               'nlpdeep.runs._data': ('runs.html#_data', 'nlpdeep/runs.py'),
+                              'nlpdeep.runs._forget_beside': ('runs.html#_forget_beside', 'nlpdeep/runs.py'),
                               'nlpdeep.runs._records': ('runs.html#_records', 'nlpdeep/runs.py'),
                               'nlpdeep.runs._written': ('runs.html#_written', 'nlpdeep/runs.py'),
                               'nlpdeep.runs.changed': ('runs.html#changed', 'nlpdeep/runs.py'),

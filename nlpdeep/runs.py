@@ -227,6 +227,30 @@ def seed_range(text: str) -> list[int]:
     return list(dict.fromkeys(out))
 
 # %% ../nbs/00f_runs.ipynb #82ec30bc
+def _forget_beside(target, config, rows, made):
+    """In its other files, too: what a run of this config left there on this device, in another precision or
+    by another state of the script or the package.
+    """
+
+    def made_by(o):
+        of = o.get('provenance', {})
+        return circumstances(o)['precision'], of.get('script_hash'), of.get('package_hash')
+
+    for name in {o.makes for o in rows if o.makes} - {target}:
+        new = [m for o, m in zip(rows, made) if o.makes == name]
+        forget(
+            name,
+            [
+                o
+                for o in results(name, 'all')
+                if (o['seed'], o['size']) in {(m['seed'], m['size']) for m in new}
+                and config.items() <= o['config'].items()
+                and circumstances(o)['device'] == new[0]['device']
+                and made_by(o) != made_by(new[0])
+            ],
+        )
+
+
 @data_noted_anew()  # what this process read before, these runs did not
 def make(
     file: Path,  # a script with a PLAN and run(seed, **config)
@@ -289,6 +313,7 @@ def make(
                 made = json.loads(json.dumps(made))
                 before = [o for o in recorded(plan, config, seed, have or []) if o not in made]
                 forget(target, [o for o in before if circumstances(o)['device'] == made[0]['device']])
+                _forget_beside(target, json.loads(json.dumps(_written(plan, config))), rows, made)
             shown = ', '.join(f'{k} {v:.4g}' for k, v in list(rows[0].metrics.items())[:4]) if rows else ''
             what = ', '.join(map(str, config.values()))
             say(f'{what}{"" if seed is None else f", seed {seed}"}: {shown} ({took:.1f} min)')

@@ -113,6 +113,28 @@ def test_a_run_made_again_takes_the_place_of_what_it_made_before(toy):
     assert len(results('toy', 'all', archived=True)) == 5, 'an archived record or one of a GPU is gone'
 
 
+def test_what_stands_in_another_file_is_made_anew_with_it(toy):
+    "A row of another precision, whose key is not quite the same, is no second run beside the new one."
+    text = (
+        toy.read_text()
+        .replace('import run_script', 'import Row, run_script')
+        .replace('Plan, ', 'Plan, Row, ')
+    )
+    beside = (
+        "[Row(dict(n=1)), *(Row(dict(m=j), dict(j=j, said=k), makes='beside', seed=None) for j in (1, 2))]"
+    )
+    toy.write_text(re.sub(r'    return dict\(n=.*', f'    return {beside}', text))
+    R.make(toy, say=[].append)
+    rows = results('beside')
+    assert len(rows) == 4
+    other = [dict(o, precision='bf16', config=o['config'] | dict(said='otherwise')) for o in rows]
+    gpu = dict(rows[0], device='T4')
+    write_json(results_dir() / 'beside.json', [*other, *rows, gpu])
+    R.make(toy, again=True, say=[].append)
+    assert [o['precision'] for o in results('beside')] == ['fp32'] * 4
+    assert len(results('beside', 'all')) == 5, 'that of a GPU is gone'
+
+
 def test_a_run_is_not_charged_with_what_its_process_read_before(toy):
     prov.note_data('movie_snippets', ['another content than the data set has'])
     R.make(toy, say=[].append)

@@ -78,7 +78,7 @@ def awd_lstm(drops, normal):
 PLAN = Plan(
     makes='ablation_numbers',
     chapter='07_awd_lstm',
-    minutes=145,
+    minutes=12,
     data='human_numbers, last fifth',
     configs=[dict(model=m, row=row) for m, rows in dict(LMModel7=SEVEN, AWDLSTM=AWD).items() for row in rows],
     seeds=range(5),

@@ -20,7 +20,7 @@ LAYERS = {'RNN': nn.RNN, 'LSTM': nn.LSTM, 'LSTM, forget gates start open': nn.LS
 PLAN = Plan(
     makes='copy_task',
     chapter='06_lstm',
-    minutes=60,
+    minutes=1,
     data='first of four words, drawn at random',
     configs=[dict(model=name, wait=wait, steps=STEPS) for wait in WAITS for name in LAYERS],
     seeds=range(3),
