@@ -26,10 +26,10 @@ from nlpdeep.runs import Plan, run_script
 from nlpdeep.training import lm_learner
 
 RATES = {
-    'constant': (5e-3, 1e-2, 2e-2, 4e-2),
-    'cosine': (5e-3, 1e-2, 2e-2, 4e-2),
-    'one cycle': (5e-3, 1e-2, 2e-2, 4e-2),
-    'no bound': (2e-2,),
+    'constant': (1e-2, 2e-2, 4e-2, 8e-2),
+    'cosine': (1e-2, 2e-2, 4e-2, 8e-2),
+    'one cycle': (1e-2, 2e-2, 4e-2, 8e-2),
+    'no bound': (4e-2,),
     'SGD': (3.0, 10.0, 30.0),
 }
 PLAN = Plan(
