@@ -20,7 +20,7 @@ from nlpdeep.text_classifier import TextClassifier
 from nlpdeep.texts import own_texts, subsample
 
 LABELS = 1000
-OPTIONS = f'--text review --label verdict --labels {LABELS} --lm-epochs 0 --epochs 1'.split()
+OPTIONS = f'--text review --label verdict --labels {LABELS} --lm-epochs 0 --epochs 2'.split()
 PLAN = Plan(
     makes='command_draws',
     chapter='14_cli',
