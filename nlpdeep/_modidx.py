@@ -416,6 +416,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'nlpdeep.cli.TableWriter.write': ('commands.html#tablewriter.write', 'nlpdeep/cli.py'),
                              'nlpdeep.cli._at_home': ('commands.html#_at_home', 'nlpdeep/cli.py'),
                              'nlpdeep.cli._bench_classify': ('commands.html#_bench_classify', 'nlpdeep/cli.py'),
+                             'nlpdeep.cli._check_on_bad': ('commands.html#_check_on_bad', 'nlpdeep/cli.py'),
                              'nlpdeep.cli._json_frames': ('commands.html#_json_frames', 'nlpdeep/cli.py'),
                              'nlpdeep.cli._library': ('commands.html#_library', 'nlpdeep/cli.py'),
                              'nlpdeep.cli._lines_of': ('commands.html#_lines_of', 'nlpdeep/cli.py'),

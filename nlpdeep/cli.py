@@ -437,7 +437,7 @@ def train(
 
     can_write(out)
     judged = df.part.isin(['valid', 'test'])
-    before = judged & (learned_before(base, df.text) if base else False)
+    before = judged & learned_before(base, df.text)
     if before.any():
         if before.sum() == judged.sum():
             raise InputError(
@@ -729,6 +729,11 @@ class TableWriter:
             self.sheet.append(cells)
 
 # %% ../nbs/14a_commands.ipynb #8bfc2d0d
+def _check_on_bad(on_bad: str) -> None:
+    if on_bad not in ('skip', 'guess', 'refuse'):
+        raise InputError(f'--on-bad takes skip, guess or refuse, not {on_bad!r}')
+
+
 def classify_table(
     clf: Any,  # a `TextClassifier`
     path: str | Path,  # a table (see `texts.TABLES`), also compressed
@@ -749,8 +754,7 @@ def classify_table(
     from nlpdeep.core import atomic
     from nlpdeep.texts import name_rows
 
-    if on_bad not in ('skip', 'guess', 'refuse'):
-        raise InputError(f'--on-bad takes skip, guess or refuse, not {on_bad!r}')
+    _check_on_bad(on_bad)
     if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
         raise InputError(f'{path} would be overwritten by its own verdicts: give --out another name')
     n, bad, names = 0, [], []
@@ -885,19 +889,19 @@ def classify(
     from nlpdeep.texts import check_texts, name_rows
 
     how = 'guess' if guess else on_bad or 'refuse'
-    if how not in ('skip', 'guess', 'refuse'):
-        raise InputError(f'--on-bad takes skip, guess or refuse, not {on_bad!r}')
+    _check_on_bad(how)
     if how == 'refuse':
         check_texts(texts, range(1, len(texts) + 1), ' (counted from 1)')
     clf = TextClassifier.load(*_at_home(model))
     several = getattr(clf, 'several_', None)
     width = max(len(printable(str(c))) for c in clf.classes)
     found = clf.predict_proba(texts, how)
-    bad = [k + 1 for k in np.flatnonzero(np.isnan(found).any(1))]
-    if bad:
-        typer.echo(f'nlpdeep: skipped text {name_rows(bad)} (1 is the first): no word to judge by', err=True)
-    for t, p, said in zip(texts, found, _said(clf, found, separator)):
-        if np.isnan(p).any():
+    skipped = np.isnan(found).any(1)
+    if skipped.any():
+        bad = name_rows(np.flatnonzero(skipped) + 1)
+        typer.echo(f'nlpdeep: skipped text {bad} (1 is the first): no word to judge by', err=True)
+    for t, p, said, gone in zip(texts, found, _said(clf, found, separator), skipped):
+        if gone:
             continue
         # of several labels: the probability of the verdict on the class that is least sure
         sure = float(np.maximum(p, 1 - p).min() if several else p.max())
