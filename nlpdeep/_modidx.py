@@ -1208,6 +1208,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'nlpdeep.records._started_with': ('records.html#_started_with', 'nlpdeep/records.py'),
                                  'nlpdeep.records.assert_parity': ('records.html#assert_parity', 'nlpdeep/records.py'),
                                  'nlpdeep.records.bench': ('records.html#bench', 'nlpdeep/records.py'),
+                                 'nlpdeep.records.bench_metrics': ('records.html#bench_metrics', 'nlpdeep/records.py'),
                                  'nlpdeep.records.circumstances': ('records.html#circumstances', 'nlpdeep/records.py'),
                                  'nlpdeep.records.flat_tensors': ('records.html#flat_tensors', 'nlpdeep/records.py'),
                                  'nlpdeep.records.forget': ('records.html#forget', 'nlpdeep/records.py'),

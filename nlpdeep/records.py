@@ -25,7 +25,7 @@ from .provenance import commit, made_from, used_data
 
 # %% auto #0
 __all__ = ['results_dir', 'circumstances', 'this_command', 'results', 'record', 'forget', 'summary', 'published', 'show_results',
-           'flat_tensors', 'assert_parity', 'raised', 'Roof', 'bench', 'show_bench']
+           'flat_tensors', 'assert_parity', 'raised', 'Roof', 'bench', 'bench_metrics', 'show_bench']
 
 # %% ../nbs/00b_records.ipynb #2c29f926
 def results_dir() -> Path:
@@ -122,6 +122,8 @@ def record(
     device and precision. (Of older records only the machine's precision is known, not the run's: a new
     one takes the place of either.)
     """
+    if text := [k for k, v in metrics.items() if isinstance(v, str)]:
+        raise InputError(f'{name}: a metric is a number, and these are text: {", ".join(text)}')
     seed, config = _plain(seed), {k: _plain(v) for k, v in config.items()}
     key = dict(data=data, seed=seed, size=size(), config=config)
     here = circumstances(dict(device=device_report(), config=config))
@@ -433,6 +435,11 @@ def bench(
         }
         row |= dict(of_roof=statistics.median(ratios('roof')), unit=roof.unit, about=roof.about)
     return row
+
+
+def bench_metrics(row: dict) -> dict:
+    "The numbers in a row of `bench`, as `record` takes them: without its name, its unit and its words."
+    return {k: v for k, v in row.items() if not isinstance(v, str)}
 
 
 def show_bench(rows: list[dict]) -> str:

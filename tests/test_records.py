@@ -11,7 +11,7 @@ import pytest
 from nlpdeep import provenance as prov
 from nlpdeep import runs as R
 from nlpdeep.core import InputError, write_json
-from nlpdeep.records import record, results, results_dir
+from nlpdeep.records import Roof, bench, record, results, results_dir
 
 SCRIPT = '''"""Toy."""
 from nlpdeep.runs import Plan, run_script
@@ -243,3 +243,29 @@ def test_rows_with_minutes_of_their_own_take_none_from_the_others(toy, monkeypat
     monkeypatch.setattr(R, 'time', SimpleNamespace(time=lambda: next(ticks)))
     R.make(toy, only='3', say=lambda line: None)
     assert sorted(o['minutes'] for o in results('toy')) == [0, 3, 3, 4]
+
+
+@pytest.mark.parametrize('name', ['bench_text', 'gaps', 'gpt2_bench', 'lstm_step', 'train_step', 'train_use'])
+def test_a_bench_is_recorded_as_numbers(name, tmp_path, monkeypatch):
+    "The words in a row of `bench`, its unit and its roof, are no metrics: no run fails at them."
+    script = R.load_script(R.find_script(name))
+    row = bench(
+        '', lambda: 1, lambda: 1, rounds=1, simple=lambda: 1, roof=Roof(lambda: 1, 1, 'naps', 'a short sleep')
+    )
+    stages = [config['stage'] for config, _ in R.planned(script.PLAN)]
+    for made in [o for o in vars(script) if o.startswith('bench_') and o != 'bench_metrics']:
+        monkeypatch.setattr(script, made, lambda *a, **kw: [dict(row, stage=s) for s in stages])
+    if name == 'bench_text':
+        monkeypatch.setattr(script, 'beside_lists', lambda rounds: row)
+        monkeypatch.setattr(script, 'corpus', lambda: 'texts')
+    monkeypatch.setenv('NLPDEEP_RESULTS', str(tmp_path))
+    for config, seed in R.planned(script.PLAN):
+        made = script.run(seed, **config)
+        for metrics in [o.metrics for o in made] if isinstance(made, list) else [made]:
+            assert record(name, metrics, 'texts')['metrics']
+
+
+def test_text_as_a_metric_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv('NLPDEEP_RESULTS', str(tmp_path))
+    with pytest.raises(InputError, match='these are text: unit'):
+        record('toy', dict(rate=1.0, unit='naps'), 'texts')

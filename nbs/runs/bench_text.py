@@ -13,7 +13,7 @@ from nlpdeep.benchmarks import _bench_texts, bench_text
 from nlpdeep.core import set_seed
 from nlpdeep.lm_dataloader import Layout, LMDataLoader
 from nlpdeep.numericalization import Numericalize
-from nlpdeep.records import bench
+from nlpdeep.records import bench, bench_metrics
 from nlpdeep.runs import Plan, Row, run_script
 from nlpdeep.tokenization import tokenize_texts
 
@@ -81,7 +81,7 @@ def rows(rounds):
 
 def run(seed, stage, rounds):
     row = beside_lists(rounds) if stage == LISTS else rows(rounds)[stage]
-    return [Row({k: v for k, v in row.items() if k != 'stage'}, data=corpus())]
+    return [Row(bench_metrics(row), data=corpus())]
 
 
 if __name__ == '__main__':

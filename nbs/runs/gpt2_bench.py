@@ -7,6 +7,7 @@ import functools
 
 from nlpdeep.benchmarks import bench_gpt2
 from nlpdeep.causal_training import matmul_precision
+from nlpdeep.records import bench_metrics
 from nlpdeep.runs import Plan, Row, run_script
 
 PLAN = Plan(
@@ -25,8 +26,7 @@ def rows(rounds):
 
 
 def run(seed, stage, rounds):
-    m = {k: v for k, v in rows(rounds)[stage].items() if k != 'stage'}
-    return [Row(m, dict(precision=matmul_precision()))]
+    return [Row(bench_metrics(rows(rounds)[stage]), dict(precision=matmul_precision()))]
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ Record: nbs/results/lstm_step.json (config `stage`).
 import functools
 
 from nlpdeep.benchmarks import bench_lstm
+from nlpdeep.records import bench_metrics
 from nlpdeep.runs import Plan, run_script
 
 PLAN = Plan(
@@ -23,7 +24,7 @@ def rows():
 
 
 def run(seed, stage):
-    return {k: v for k, v in rows()[stage].items() if k != 'stage'}
+    return bench_metrics(rows()[stage])
 
 
 if __name__ == '__main__':

@@ -62,6 +62,7 @@ PLAN = Plan(
     ],
     unwritten=('on',),
     seeds=range(1, 6),
+    kept='the models of the first two passes are gone; `nlpdeep record pretrain` makes others',
 )
 
 

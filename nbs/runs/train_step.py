@@ -6,6 +6,7 @@ Records: nbs/results/train_step.json, one run per stage and precision.
 from nlpdeep.benchmarks import STEPS, bench_train
 from nlpdeep.core import InputError
 from nlpdeep.precision import lm_precision
+from nlpdeep.records import bench_metrics
 from nlpdeep.runs import Plan, run_script
 
 PLAN = Plan(
@@ -29,8 +30,8 @@ def run(seed, stage, precision, rounds):
         raise InputError(f'{stage}: the losses of the two learners differ: {rows}')
     return {
         ('times_faster' if k == 'ratio' else k): v
-        for k, v in rows[0].items()
-        if k not in ('stage', 'identical')
+        for k, v in bench_metrics(rows[0]).items()
+        if k != 'identical'
     }
 
 

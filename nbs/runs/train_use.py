@@ -8,6 +8,7 @@ import functools
 
 from nlpdeep.benchmarks import bench_classify, bench_generate
 from nlpdeep.core import InputError
+from nlpdeep.records import bench_metrics
 from nlpdeep.runs import Plan, run_script
 
 DATA = dict(
@@ -39,7 +40,7 @@ def run(seed, stage, rounds):
     if not row['identical']:
         raise InputError(f'{stage}: the results of the two differ: {row}')
     return {
-        ('times_faster' if k == 'ratio' else k): v for k, v in row.items() if k not in ('stage', 'identical')
+        ('times_faster' if k == 'ratio' else k): v for k, v in bench_metrics(row).items() if k != 'identical'
     }
 
 
