@@ -69,6 +69,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'nlpdeep.benchmarks._bench_step': ('benchmarks.html#_bench_step', 'nlpdeep/benchmarks.py'),
                                     'nlpdeep.benchmarks._bench_texts': ('benchmarks.html#_bench_texts', 'nlpdeep/benchmarks.py'),
                                     'nlpdeep.benchmarks._copying': ('benchmarks.html#_copying', 'nlpdeep/benchmarks.py'),
+                                    'nlpdeep.benchmarks._fastest_product': ('benchmarks.html#_fastest_product', 'nlpdeep/benchmarks.py'),
                                     'nlpdeep.benchmarks._fit_once': ('benchmarks.html#_fit_once', 'nlpdeep/benchmarks.py'),
                                     'nlpdeep.benchmarks._five_lines': ('benchmarks.html#_five_lines', 'nlpdeep/benchmarks.py'),
                                     'nlpdeep.benchmarks._gpt2_products': ('benchmarks.html#_gpt2_products', 'nlpdeep/benchmarks.py'),
