@@ -120,7 +120,7 @@ def record(
 ) -> dict:  # the entry written
     """Add one run to the records, in the place of an earlier one with the same data, seed, size, config,
     device and precision. (Of older records only the machine's precision is known, not the run's: a new
-    one takes the place of either.)
+    one takes the place of either.) A metric that is text is refused.
     """
     if text := [k for k, v in metrics.items() if isinstance(v, str)]:
         raise InputError(f'{name}: a metric is a number, and these are text: {", ".join(text)}')
