@@ -259,6 +259,11 @@ def rnn_callbacks(alpha: float = 2.0, beta: float = 1.0) -> list:
 
 # %% ../nbs/08e_learners.ipynb #3c2f727f
 def _assemble(cls, dls, model, prec, clip, alpha, beta, guard, cbs, kwargs):
+    if all(hasattr(model, o) for o in ('encoder', 'rnns', 'emb_sz')):
+        raise InputError(
+            'the model is an encoder: it gives back states, not scores. Put a decoder behind it '
+            '(nlpdeep.awd_lstm.language_model), or a head (nlpdeep.ulmfit.Classifier)'
+        )
     if not len(dls.train):
         raise InputError('the training loader has no batch: more text, or a smaller bs and seq_len')
     dev = str(getattr(dls, 'device', None) or device())
@@ -332,6 +337,10 @@ def classifier_learner(
     """fastai's learner for text classifiers with a fast step. Groups: word vectors, each LSTM layer, the
     head; `freeze_to` and `layer_rates` go by them.
     """
+    if isinstance(model, type):
+        raise InputError(
+            f'classifier_learner takes a model, and {model.__name__} is a class: build one of it first'
+        )
     kwargs = dict(
         loss_func=loss_func or CrossEntropyLossFlat(),
         opt_func=opt_func,

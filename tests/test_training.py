@@ -529,6 +529,11 @@ def test_learners_refuse():
     empty = DataLoaders([], [], device='cpu')
     with pytest.raises(InputError, match='no batch'):
         lm_learner(empty, model())
+    for learner in (lm_learner, classifier_learner):
+        with pytest.raises(InputError, match='is an encoder'):
+            learner(loaders(), model()[0])
+        with pytest.raises(InputError, match='is a class'):
+            learner(loaders(), nn.Linear)
 
 
 def test_regularizer_counts_steps_not_rows():
