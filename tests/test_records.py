@@ -6,6 +6,8 @@ import re
 from types import SimpleNamespace
 
 import notebooks as nbs
+import numpy as np
+import pandas as pd
 import pytest
 
 from nlpdeep import provenance as prov
@@ -263,6 +265,26 @@ def test_a_bench_is_recorded_as_numbers(name, tmp_path, monkeypatch):
         made = script.run(seed, **config)
         for metrics in [o.metrics for o in made] if isinstance(made, list) else [made]:
             assert record(name, metrics, 'texts')['metrics']
+
+
+def test_readers_remember_after_their_speed_was_measured(monkeypatch):
+    "Runs that follow the speeds in the same process would else read every text again."
+    script = R.load_script(R.find_script('classifiers'))
+    source = script.Remembered(SimpleNamespace(features=lambda texts: np.ones((len(texts), 1))))
+    way = SimpleNamespace(fit=lambda *a: 'a model', disk=None)
+    texts = pd.DataFrame(dict(text=[f'text {k}' for k in range(200)], label='fresh'))
+
+    def measured(models, *a):
+        assert not source.on
+        return dict.fromkeys(models, 1.0)
+
+    monkeypatch.setattr(script, 'WAYS', {'one': way})
+    monkeypatch.setattr(script, 'reader', lambda name: source)
+    monkeypatch.setattr(script, 'draw', lambda labels, seed: texts)
+    monkeypatch.setattr(script, 'parts', lambda: dict(test=texts))
+    monkeypatch.setattr(script, 'texts_a_second', measured)
+    monkeypatch.setattr(script, 'bench_reader', lambda rounds: [dict(ratio=1.0, identical=True)])
+    assert len(script.speed(1)) == 2 and source.on
 
 
 def test_text_as_a_metric_is_refused(tmp_path, monkeypatch):
