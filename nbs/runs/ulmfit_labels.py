@@ -123,7 +123,7 @@ def by_tfidf(df):
 PLAN = Plan(
     makes='ulmfit_labels',
     chapter='10_transfer',
-    minutes=250,
+    minutes=110,
     data='movie snippets, split by film',
     configs=[
         dict(arm=arm, labels=labels)
