@@ -489,6 +489,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'nlpdeep.comparison.compare_classifiers': ( 'comparison.html#compare_classifiers',
                                                                                 'nlpdeep/comparison.py'),
                                     'nlpdeep.comparison.fit_way': ('comparison.html#fit_way', 'nlpdeep/comparison.py'),
+                                    'nlpdeep.comparison.reading_anew': ('comparison.html#reading_anew', 'nlpdeep/comparison.py'),
                                     'nlpdeep.comparison.show_comparison': ('comparison.html#show_comparison', 'nlpdeep/comparison.py'),
                                     'nlpdeep.comparison.texts_a_second': ('comparison.html#texts_a_second', 'nlpdeep/comparison.py')},
             'nlpdeep.core': { 'nlpdeep.core.InputError': ('core.html#inputerror', 'nlpdeep/core.py'),

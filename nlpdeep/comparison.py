@@ -5,12 +5,13 @@
 # %% ../nbs/14e_comparison.ipynb #e14c0004
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,15 +22,16 @@ import torch
 from torch import nn
 
 from .causal_models import extra, load_pretrained
-from .core import InputError, device, precision
+from .causal_training import matmul_precision
+from .core import InputError, device
 from .reader_features import open_reader
 from .records import bench
 from .text_classifier import TextClassifier
 from .texts import evaluate_classes, subsample
 
 # %% auto #0
-__all__ = ['WAYS', 'SentenceEncoder', 'PipelineReader', 'Remembered', 'Way', 'texts_a_second', 'fit_way', 'compare_classifiers',
-           'show_comparison', 'bench_reader']
+__all__ = ['WAYS', 'SentenceEncoder', 'PipelineReader', 'Remembered', 'reading_anew', 'Way', 'texts_a_second', 'fit_way',
+           'compare_classifiers', 'show_comparison', 'bench_reader']
 
 # %% ../nbs/14e_comparison.ipynb #e14c0007
 class SentenceEncoder:
@@ -49,7 +51,7 @@ class SentenceEncoder:
         transformers = extra('transformers')
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(str(self.place))
         self.net = transformers.AutoModel.from_pretrained(str(self.place)).eval().to(device())
-        if precision() == 'bf16':
+        if matmul_precision() == 'bf16':
             self.net.bfloat16()
 
     @torch.inference_mode()
@@ -78,7 +80,7 @@ class PipelineReader:
     def __init__(self, base: Any = 'smollm2'):
         self.base, lm = base, load_pretrained(base) if isinstance(base, str) else base
         net = copy.deepcopy(lm.model.base_model).to(device())
-        if precision() == 'bf16':
+        if matmul_precision() == 'bf16':
             net.bfloat16()
         self.pipe = extra('transformers').pipeline(
             'feature-extraction', model=net, tokenizer=lm.tokenizer, device=torch.device(device())
@@ -110,17 +112,19 @@ _WAYS = ('forwards', 'backwards')
 
 # %% ../nbs/14e_comparison.ipynb #e14c0010
 class Remembered:
-    "A frozen reader that reads no text twice, unless `on` is False. `cost(texts)`: the seconds that took."
+    """A frozen reader that reads no text twice, except inside `reading_anew`. `cost(texts)`: the seconds that
+    took.
+    """
 
     def __init__(self, reader: Any, clock: Callable[[], float] = time.perf_counter):
-        self.reader, self.clock, self.on = reader, clock, True
+        self.reader, self.clock, self.anew = reader, clock, False
         self.kept, self.seconds = {}, {}
         self.kind = getattr(reader, 'kind', 'causal')
         self.asked = getattr(reader, 'asked', {})
 
     def features(self, texts: Collection[str]) -> np.ndarray:
         texts = list(texts)
-        if not self.on:
+        if self.anew:
             return self.reader.features(texts)
         new = [t for t in dict.fromkeys(texts) if t not in self.kept]
         for part in (new[j : j + 512] for j in range(0, len(new), 512)):
@@ -139,6 +143,19 @@ class Remembered:
 
     def unknown(self, ids: Collection) -> float:
         return self.reader.unknown(ids)
+
+
+@contextlib.contextmanager
+def reading_anew(readers: Iterable[Remembered | None]) -> Iterator[None]:
+    "Inside, these readers read every text as if for the first time, to be timed; None: a way without one."
+    readers = [o for o in readers if o is not None]
+    for reader in readers:
+        reader.anew = True
+    try:
+        yield
+    finally:
+        for reader in readers:
+            reader.anew = False
 
 # %% ../nbs/14e_comparison.ipynb #e14c0013
 @dataclass(frozen=True)
@@ -301,10 +318,9 @@ def compare_classifiers(
             rows.append(dict(way=name, labels=len(d)) | found)
             size[name] = way.disk(models[name], reader) if way.disk else len(pickle.dumps(models[name]))
             say(f'{name}, {len(d):,} labels: {found[next(iter(held))]:.1%}, {found["seconds"]:.0f} s')
-        if reader is not None:
-            reader.on = False
     texts = [t for d in held.values() for t in d.text][:200]
-    speed = texts_a_second(models, texts, rounds, clock)
+    with reading_anew(readers.values()):
+        speed = texts_a_second(models, texts, rounds, clock)
     return [o | dict(texts_a_second=speed[o['way']], megabytes=size[o['way']] / 1e6) for o in rows]
 
 # %% ../nbs/14e_comparison.ipynb #4af48c8b

@@ -18,7 +18,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from .awd_lstm import AWDLSTM, load_weights
-from .core import InputError, device, precision
+from .core import InputError, device
 from .language_model import ULMFiTConfig
 from .pretraining import Pretrained, pretrained
 from .processor import UNK_ID
@@ -208,6 +208,7 @@ class CausalReader:
     ):
         from nlpdeep.causal_classifier import layers_of
         from nlpdeep.causal_models import context_length, from_hf, start_token
+        from nlpdeep.causal_training import matmul_precision
 
         if getattr(getattr(lm.model, 'config', None), 'model_type', '') == 'gpt2':
             lm = lm._replace(model=from_hf(lm.model))
@@ -232,7 +233,7 @@ class CausalReader:
             raise InputError('the question leaves no room for a text')
         self.asked = dict(question=question, layers=self.layers, max_len=max_len, long=long, states=states)
         self.lm.model.eval().to(device())
-        self.half = precision() == 'bf16'
+        self.half = matmul_precision() == 'bf16'
         self.net = self.lm.model
         if self.half:  # cast once, not in every batch
             self.net = copy.deepcopy(self.net).bfloat16()

@@ -130,9 +130,8 @@ def _raw_scores(probs, several):
     return np.log(p) - np.log((1 - p).clip(1e-30)) if several else np.log(p)
 
 
-def _targets(df, part, classes, several):
-    "Of the texts of a part: numbers of classes (texts,), or, with `several`, 0 and 1 (texts, classes)."
-    labels = df.label[df.part == part]
+def _targets(labels, classes, several):
+    "Numbers of classes (texts,), or, with `several`, 0 and 1 (texts, classes)."
     if several:
         return np.array(list(labels), dtype=int).reshape(len(labels), len(classes))
     number = {c: k for k, c in enumerate(classes)}
@@ -304,10 +303,10 @@ def _fit_ulmfit(df, classes, cfg, weights, patience, log, stage, several=False, 
             _take_rows(net, old.net, words.vocab.match(old.words.vocab), classes, own.classes)
         else:
             net.load_encoder(lm)
-        part = {p: (ids[p], _targets(df, p, classes, several)) for p in ('train', 'valid')}
+        y = {p: _targets(df.label[df.part == p], classes, several) for p in ('train', 'valid')}
+        part = {p: (ids[p], y[p]) for p in y}
         if not ids['valid']:
             part['valid'] = part['train']
-        y = part['train'][1]
         keep = 'best' if len(ids['valid']) >= _ENOUGH or patience is not None else 'last'
         history['classifier'] = fit_classifier(
             net,
@@ -316,7 +315,7 @@ def _fit_ulmfit(df, classes, cfg, weights, patience, log, stage, several=False, 
             log,
             keep=keep,
             patience=patience,
-            loss_func=class_loss(class_weights(weights, y, classes), y),
+            loss_func=class_loss(class_weights(weights, y['train'], classes), y['train']),
             passes=_all_layers if old and set(classes) == set(own.classes) else gradual_unfreezing,
         )
     x, y = part['valid']
@@ -643,8 +642,8 @@ def _fit_causal(df, classes, base, settings_, weights, patience, log, stage, sev
     c = CausalClassifier(base, settings_)
     c.log = log
     held = 'valid' if (df.part == 'valid').any() else 'train'
-    y = _targets(df, held, classes, several)
-    learn = _targets(df, 'train', classes, several)
+    y = _targets(df.label[df.part == held], classes, several)
+    learn = _targets(df.label[df.part == 'train'], classes, several)
     loss = class_loss(class_weights(weights, learn, classes), learn)
     some = held == 'valid' and (len(y) >= _ENOUGH or patience is not None)
     with stage('classifier'):
@@ -1024,8 +1023,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             classes = _all_classes(own, classes, df, several, log)
         judged = own_valid or how == 'finetune'
         learn = df[df.part.isin(['train'] if judged else ['train', 'valid'])]
+        y = _targets(learn.label, classes, several)
         if self.class_weight == 'auto' and not several:
-            even = _evened(learn.label, classes)
+            even = _evened(y, classes)
             if even:
                 log(f'  {even}')
                 why = f'{why}; {even}'
@@ -1036,11 +1036,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             )
             temperature = fit_temperature(*scores) if self.calibrate else 1.0
         else:
-            rows = learn.assign(part='train')
-            y = _targets(rows, 'train', classes, several)
-            held = list(df.text[df.part == 'valid']), _targets(df, 'valid', classes, several)
+            kept = df[df.part == 'valid']
+            held = list(kept.text), _targets(kept.label, classes, several)
             model, history, info, temperature = self._probe(
-                list(rows.text), y, held if own_valid else None, classes, base, log, stage, several, own
+                list(learn.text), y, held if own_valid else None, classes, base, log, stage, several, own
             )
         texts_of = {p: int((df.part == p).sum()) for p in ('train', 'unsup', 'valid')}
         return dict(
@@ -1438,10 +1437,10 @@ def _warn_of_parts(df, own, own_valid) -> None:
             )
 
 # %% ../nbs/10a_text_classifier.ipynb #4b422608
-def _evened(labels, classes) -> str:
-    "What to say where `class_weight='auto'` makes the classes count the same; nothing where it does not."
-    number = {c: k for k, c in enumerate(classes)}
-    y = np.array([number[o] for o in labels], dtype=int)
+def _evened(y, classes) -> str:
+    """What to say where `class_weight='auto'` makes the classes count the same; nothing where it does not.
+    `y`: (texts,) numbers of classes.
+    """
     if class_weights('auto', y, classes) is None:
         return ''
     n = np.bincount(y, minlength=len(classes))

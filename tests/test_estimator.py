@@ -947,3 +947,14 @@ def test_half_stars_are_classes():
     "A few labels with a fraction are classes, as half a star is."
     df = pd.DataFrame(dict(text='a', label=[0.5, 1.0, 1.5, 2.0] * 3, part='train', row=range(12)))
     assert check_labels(df) == [0.5, 1.0, 1.5, 2.0]
+
+
+@pytest.mark.parametrize('asked_for', ['', 'fp32'])
+def test_a_causal_reader_reads_in_what_suits_products(tiny_causal, monkeypatch, asked_for):
+    "On a CPU that multiplies bf16 in its vector units, too, unless another precision is asked for."
+    monkeypatch.setattr(torch.cpu, '_is_avx512_bf16_supported', lambda: True, raising=False)
+    monkeypatch.setattr(torch.cpu, '_is_amx_tile_supported', lambda: False, raising=False)
+    monkeypatch.setenv('NLPDEEP_DEVICE', 'cpu')
+    monkeypatch.setenv('NLPDEEP_PRECISION', asked_for)
+    net = CausalReader.open(tiny_causal).net
+    assert next(net.parameters()).dtype == (torch.float32 if asked_for else torch.bfloat16)

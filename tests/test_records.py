@@ -275,7 +275,7 @@ def test_readers_remember_after_their_speed_was_measured(monkeypatch):
     texts = pd.DataFrame(dict(text=[f'text {k}' for k in range(200)], label='fresh'))
 
     def measured(models, *a):
-        assert not source.on
+        assert source.anew
         return dict.fromkeys(models, 1.0)
 
     monkeypatch.setattr(script, 'WAYS', {'one': way})
@@ -284,7 +284,7 @@ def test_readers_remember_after_their_speed_was_measured(monkeypatch):
     monkeypatch.setattr(script, 'parts', lambda: dict(test=texts))
     monkeypatch.setattr(script, 'texts_a_second', measured)
     monkeypatch.setattr(script, 'bench_reader', lambda rounds: [dict(ratio=1.0, identical=True)])
-    assert len(script.speed(1)) == 2 and source.on
+    assert len(script.speed(1)) == 2 and not source.anew
 
 
 def test_text_as_a_metric_is_refused(tmp_path, monkeypatch):

@@ -56,7 +56,7 @@ EDGES = {
     'losses awd_lstm '
     'precision checkpoint training language_model model_folder',
     'reader_features': 'core texts rules processor awd_lstm language_model pretraining causal_models '
-    'causal_classifier',
+    'causal_training causal_classifier',
     'text_classifier': 'core corpora texts rules numericalization processor awd_lstm training '
     'language_model generation ulmfit model_folder pretraining reader_features causal_models '
     'causal_classifier',
@@ -67,7 +67,7 @@ EDGES = {
     'causal_models '
     'causal_training ulmfit',
     'comparison': 'core records texts fetch corpora reader_features text_classifier causal_models '
-    'causal_classifier',
+    'causal_training causal_classifier',
     'serving': 'core texts reader_features text_classifier',
     'report': 'core',
     'classroom': 'core',

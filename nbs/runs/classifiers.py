@@ -14,13 +14,16 @@ import time
 
 import numpy as np
 
-from nlpdeep.comparison import WAYS, Remembered, bench_reader, fit_way, texts_a_second
-from nlpdeep.core import home, precision, text_hash
+from nlpdeep.causal_training import matmul_precision
+from nlpdeep.comparison import WAYS, Remembered, bench_reader, fit_way, reading_anew, texts_a_second
+from nlpdeep.core import home, text_hash
 from nlpdeep.corpora import movie_snippets
 from nlpdeep.runs import Plan, Row, run_script
 from nlpdeep.texts import subsample
 
 DRAWS = (1, 2, 3, 4, 5)
+# transformers, which read in whatever suits matrix products
+OF_PRODUCTS = ('sentence encoder', 'pipeline', 'smollm2, ask')
 PLAN = Plan(
     makes='classifiers',
     chapter='14e_comparison',
@@ -40,7 +43,8 @@ class OnDisk(Remembered):
 
     def __init__(self, name, open_it):
         super().__init__(open_it(), time.process_time)
-        mark = text_hash(f'{name} {precision()} {self.asked}')[:12]  # another way to read, another folder
+        # another way to read, another folder
+        mark = text_hash(f'{name} {matmul_precision()} {self.asked}')[:12]
         self.folder = home() / 'classifier_features' / f'{name}-{mark}'
         self.folder.mkdir(parents=True, exist_ok=True)
         self.hashed = {}
@@ -50,7 +54,7 @@ class OnDisk(Remembered):
                 self.hashed.update(zip(part['key'].tolist(), zip(x, part['seconds'].tolist())))
 
     def features(self, texts):
-        if not self.on:
+        if self.anew:
             return self.reader.features(texts)
         for t in texts:
             key = text_hash(t)[:24]
@@ -59,13 +63,13 @@ class OnDisk(Remembered):
         new = [t for t in dict.fromkeys(texts) if t not in self.kept]
         for k in range(0, len(new), 512):
             part = new[k : k + 512]
-            super().features(part)
+            x = super().features(part).astype(np.float16)
+            self.kept.update(zip(part, x.astype(np.float32)))  # as they will be read from the disk
             keys = [text_hash(t)[:24] for t in part]
-            x = np.stack([self.kept[t] for t in part]).astype(np.float16)
             name = text_hash(' '.join(keys))[:24]
             np.savez(self.folder / f'{name}.npz', key=keys, x=x, seconds=[self.seconds[t] for t in part])
             print(f'  {k:,} of {len(new):,} texts read', flush=True)
-        return np.stack([self.kept[t] for t in texts]).astype(np.float32)
+        return np.stack([self.kept[t] for t in texts])
 
 
 @functools.cache
@@ -88,7 +92,8 @@ def draw(labels, seed):
 def run(seed, way=None, labels=None, measure=None):
     if measure == 'speed':
         return speed(seed)
-    return fit_way(WAYS[way], reader(way), draw(labels, seed), parts(), seed, time.process_time)[1]
+    found = fit_way(WAYS[way], reader(way), draw(labels, seed), parts(), seed, time.process_time)[1]
+    return [Row(found, dict(precision=matmul_precision()))] if way in OF_PRODUCTS else found
 
 
 def speed(seed):
@@ -96,12 +101,8 @@ def speed(seed):
     for name, way in WAYS.items():
         models[name] = way.fit(reader(name), list(train.text), list(train.label), seed)
     texts = list(parts()['test'].text.sample(200, random_state=0))
-    readers = [reader(name) for name in WAYS if reader(name)]
-    for source in readers:
-        source.on = False
-    seconds = texts_a_second(models, texts, 3, time.process_time)
-    for source in readers:
-        source.on = True  # the runs after this one read nothing twice
+    with reading_anew(map(reader, WAYS)):
+        seconds = texts_a_second(models, texts, 3, time.process_time)
     for name, way in WAYS.items():
         model, source = models[name], reader(name)
         disk = way.disk(model, source.reader if source else None) if way.disk else size_of(model)

@@ -49,9 +49,10 @@ from ulmfit_imdb import judge as by_ulmfit
 from ulmfit_imdb import by_asking, by_counting, parts
 
 from nlpdeep.baselines import tfidf_baseline
+from nlpdeep.causal_training import matmul_precision
 from nlpdeep.comparison import WAYS
 from nlpdeep.reader_features import open_reader
-from nlpdeep.runs import Plan, planned, run_script
+from nlpdeep.runs import Plan, Row, planned, run_script
 from nlpdeep.texts import calibration_error, normalize_text
 
 AGAIN = 'smollm2_again'
@@ -198,7 +199,8 @@ def run(seed, method, labels):
     test = parts(seed, labels)[0]['test']
     on_valid, (probs,), note = judge(method, seed, labels, [list(test.text)])
     ece = calibration_error(probs, (test.label == 'pos').to_numpy().astype(int))
-    return {'valid': on_valid, 'test': right(probs, test), 'test ece': ece} | note
+    found = {'valid': on_valid, 'test': right(probs, test), 'test ece': ece} | note
+    return found if method in ('tfidf', 'en') else [Row(found, dict(precision=matmul_precision()))]
 
 
 def score_others(method, folder, only=None, draws=None):

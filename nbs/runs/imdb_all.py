@@ -13,7 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from ulmfit_imdb import parts
 
-from nlpdeep.runs import Plan, run_script
+from nlpdeep.causal_training import matmul_precision
+from nlpdeep.runs import Plan, Row, run_script
 from nlpdeep.texts import calibration_error
 
 CS = (1e-4, 3e-4, 1e-3, 3e-3)  # penalties of the regression
@@ -42,13 +43,14 @@ def run(seed, method, labels):
     C = max(CS, key=lambda C: (scores[C], -C))
     probs = fits[C].predict_proba(x['test'])
     y = np.asarray(of['test'].label == 'pos').astype(int)
-    return {
+    found = {
         'valid': scores[C],
         'test': right(probs, of['test']),
         'test ece': calibration_error(probs, y),
         'C': C,
         'reviews': len(of['train']),
     }
+    return [Row(found, dict(precision=matmul_precision()))]
 
 
 if __name__ == '__main__':
