@@ -73,7 +73,7 @@ ROUNDS = 15  # fastai's loader takes part in every third
 
 PLAN = Plan(
     makes='loaders',
-    chapter='04_lm_dataloader',
+    chapter='04a_loaders',
     minutes=2,
     data=lambda config: config['corpus'],
     configs=[dict(loader=loader, corpus=corpus) for corpus in CORPORA for loader in ARMS],
