@@ -12,7 +12,7 @@ from nlpdeep.runs import Plan, run_script
 
 PLAN = Plan(
     makes='schedules',
-    chapter='08_training',
+    chapter='08d_schedules',
     minutes=45,
     data='human_numbers, last fifth',
     configs=[
