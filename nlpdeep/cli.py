@@ -778,7 +778,7 @@ def classify_table(
                 _new_name(df.columns, 'label', 'said'),
                 *(_new_name(df.columns, o) for o in sure),
             ]
-            df[names[0]] = [None if s else o for o, s in zip(said, skipped)]
+            df[names[0]] = said
             for k, p in zip(names[1:], sure.values()):
                 df[k] = p.astype(float).round(6)
             table.write(df)
@@ -794,12 +794,11 @@ def _new_name(columns: Any, *names: str) -> str:
 
 def _said(clf: Any, probs: Any, separator: str = ';') -> list:
     "The verdict of each text, in the labels' own type; several labels as one string, `separator` between."
-    import numpy as np
+    from nlpdeep.texts import verdicts
 
-    p = np.nan_to_num(probs)
-    if getattr(clf, 'several_', None):
-        return [separator.join(str(c) for c, q in zip(clf.classes, o) if q >= 0.5) for o in p]
-    return [clf.classes[k] for k in p.argmax(1)]
+    several = bool(getattr(clf, 'several_', None))
+    said = verdicts(probs, clf.classes, several)
+    return [separator.join(map(str, o)) if several and o is not None else o for o in said]
 
 # %% ../nbs/14a_commands.ipynb #78b2a53d
 def _lines_of(stream: Any) -> list[str]:

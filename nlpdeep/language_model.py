@@ -203,8 +203,9 @@ def batchify(ids: Collection, bs: int) -> tuple[torch.Tensor, torch.Tensor]:
 @torch.no_grad()
 def perplexity(model: torch.nn.Module, ids: Collection, bs: int = 16, seq_len: int = 70) -> float:
     """Perplexity per token of a language model on texts (arrays of ids), unknown words included. One stream
-    in `bs` rows, since an LSTM keeps its state; a transformer keeps none, so `causal_perplexity` reads
-    windows.
+    in `bs` rows, since an LSTM keeps its state. Every row begins without knowing what came before, so take
+    bs=1 for a text or two: sixteen rows of a few words each would all be first words. A transformer keeps no
+    state, so `causal_perplexity` reads windows.
     """
     if sum(map(len, ids)) < 2:
         raise InputError('a perplexity takes at least two tokens: one to read, one to predict')

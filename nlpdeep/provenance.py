@@ -141,6 +141,11 @@ def code_used(script: Path) -> dict[tuple[str, str], str]:
 
     found, todo = {}, []
 
+    def place(module):
+        "The name of a module's file; with its folder where the script has the same name."
+        file = module.file
+        return f'nlpdeep/{file.name}' if file.parent == home and file.name == script.name else file.name
+
     def add(module, name):
         if name in module.pieces:
             todo.append((module, name))
@@ -166,7 +171,7 @@ def code_used(script: Path) -> dict[tuple[str, str], str]:
 
     def acts(module):
         "The statements of a module that act, once."
-        if (key := (module.file.name, '')) not in found:
+        if (key := (place(module), '')) not in found:
             found[key] = _dump(module.acts)
             named(module, module.acts)
 
@@ -175,7 +180,7 @@ def code_used(script: Path) -> dict[tuple[str, str], str]:
     while todo:
         module, name = todo.pop()
         acts(module)
-        if (key := (module.file.name, name)) not in found:
+        if (key := (place(module), name)) not in found:
             found[key] = _dump(module.pieces[name])
             named(module, module.pieces[name])
     return found
@@ -189,7 +194,9 @@ def made_from(script: Path) -> dict[str, str]:
     """What a result of `script` depends on: `script` (its file's name), `script_hash` (it and the scripts it
     imports), `package_hash` (what it can reach of the package).
     """
-    pieces, ours = code_used(script), {f.name for f in _package().glob('*.py')}
+    pieces = code_used(script)
+    own_name = Path(script).name
+    ours = {f.name for f in _package().glob('*.py')} - {own_name} | {f'nlpdeep/{own_name}'}
     theirs = {k: v for k, v in pieces.items() if k[0] in ours}
     own = {k: v for k, v in pieces.items() if k[0] not in ours and k[1] != 'PLAN'}
     return dict(script=Path(script).name, script_hash=_hash(own), package_hash=_hash(theirs))

@@ -9,7 +9,7 @@ __all__ = ['classifier_app', 'serve', 'ReadingStep', 'ProbabilityHead', 'export_
 import threading
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import nn
 from .core import InputError
 from .reader_features import LSTMReader
 from .text_classifier import ProbeModel, TextClassifier, ULMFiTModel
-from .texts import normalize_text
+from .texts import normalize_text, verdicts
 
 # %% ../nbs/14f_serving.ipynb #f14c0009
 def classifier_app(
@@ -26,26 +26,31 @@ def classifier_app(
     most_texts: int = 64,  # in one request
     most_chars: int = 20_000,  # in one text
 ) -> Any:  # a FastAPI application
-    """A classifier behind HTTP. `GET /health`: is it up, and its classes. `POST /classify` with
-    {"texts": [...]}: {"labels": [...], "probabilities": [{class: probability}]}; 413 for too many or too long
-    texts, 422 for what is not such a list, or cannot be judged.
+    """A classifier behind HTTP. `GET /health`: is it up, and its classes. `POST /classify` with JSON (say so:
+    `Content-Type: application/json`), {"texts": [...]} and, if you like, "unknown": "guess" or "skip":
+    {"labels": [...], "probabilities": [{class: probability}]}, a list of labels where a text may have
+    several, null for a text that was skipped; 413 for too many or too long texts, 422 for what is not such a
+    list, or cannot be judged.
     """
     try:
         from fastapi import FastAPI, HTTPException
-        from pydantic import BaseModel, Field
+        from pydantic import BaseModel, ConfigDict, Field
     except ImportError as e:
         raise InputError('serving needs FastAPI: pip install "nlpdeep[serve]"') from e
 
     classes = [o.item() if hasattr(o, 'item') else o for o in classifier.classes_]
+    several = getattr(classifier, 'several_', None) is not None
     one_at_a_time = threading.Lock()
     app = FastAPI(title='nlpdeep', summary='Texts to labels')
 
     class Texts(BaseModel):
+        model_config = ConfigDict(extra='forbid')
         texts: list[str] = Field(min_length=1)
+        unknown: Literal['refuse', 'guess', 'skip'] | None = None  # None: the classifier's own setting
 
     class Verdicts(BaseModel):
         labels: list
-        probabilities: list[dict[str, float]]
+        probabilities: list[dict[str, float] | None]
 
     @app.get('/health')
     def health() -> dict:
@@ -62,13 +67,13 @@ def classifier_app(
             raise HTTPException(413, f'text {long[0]} has {n:,} characters; at most {most_chars:,}')
         try:
             with one_at_a_time:
-                probs = classifier.predict_proba(texts)
+                how = dict(unknown=body.unknown) if body.unknown else {}
+                probs = classifier.predict_proba(texts, **how)
         except InputError as e:
             raise HTTPException(422, str(e)) from e
-        return Verdicts(
-            labels=[classes[k] for k in probs.argmax(1)],
-            probabilities=[dict(zip(map(str, classes), map(float, o))) for o in probs],
-        )
+        labels = verdicts(probs, classes, several)
+        each = [dict(zip(map(str, classes), map(float, o))) for o in probs]
+        return Verdicts(labels=labels, probabilities=[None if l is None else o for l, o in zip(labels, each)])
 
     return app
 

@@ -48,6 +48,7 @@ from nlpdeep.texts import (
     own_label,
     pair_up,
     text_column,
+    verdicts,
 )
 from nlpdeep.ulmfit import (
     Classifier,
@@ -684,7 +685,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         that it has not learned from.
     how: `ask` a frozen reader and fit logistic regression (seconds); `finetune` it (minutes); `auto`: the
         better one by the table of chapter 10. `how_` and `why_` say what was taken.
-    question, layers, max_len, long, states: how a reader is asked, as in `ReaderFeatures`.
+    question, layers, max_len, long, states: how a reader is asked, as in `ReaderFeatures`. Of a text that
+        is longer than `max_len` (400 words for `en`, 1,024 tokens for a transformer) only the end is read,
+        unless long='pieces'; the log says of how many texts that is so.
     class_weight: None, 'balanced', a dictionary, or 'auto': balanced where the rarest class has less than a
         fifth of the texts of the most frequent one (`why_` says so then). Rare classes are found more often
         with it, and their probabilities are too high: None where these have to say how frequent a class is.
@@ -692,7 +695,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     patience: stop fine-tuning after so many epochs without a better one; None: never. The best epoch is kept
         where 50 texts or more are there to validate on.
     normalize: `normalize_text` first, here and in `predict`.
-    unknown: a text of which no word is known: `refuse` it, `guess`, or `skip` it.
+    unknown: a text of which no word is known: `refuse` it, `guess`, or `skip` it. scikit-learn's
+        `cross_val_predict` and scorers want an answer to every text: take 'guess' there.
     random_state: a whole number, a `RandomState`, or None: the seed of `cfg`, 42.
     say: a function that gets each line of progress, such as `print`; None is silent.
     cfg: all settings of fine-tuning in one, a `ULMFiTConfig` or a `CausalClassifierConfig`. The same settings
@@ -813,6 +817,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def _check(self) -> None:
         "An InputError for a setting that cannot be right: asked before any work is done."
+        for k in ('calibrate', 'normalize'):
+            if not isinstance(getattr(self, k), (bool, np.bool_)):
+                raise InputError(f'{k} is True or False, not {getattr(self, k)!r:.60}')
         for k in ('max_len', 'patience'):
             v = getattr(self, k)
             if v is not None and (not isinstance(v, numbers.Integral) or isinstance(v, bool) or v < 1):
@@ -959,9 +966,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self, texts: Any, labels: Any = None, valid: Any = None, unsup: Collection[str] = ()
     ) -> TextClassifier:
         """Learn from lists, or from a DataFrame (text, label and, if you like, part). `valid`: (texts,
-        labels) or a DataFrame, else drawn. `unsup`: texts alone, which a language model reads; so is a text
-        whose label is missing (None, NaN or an empty string). Several labels for a text come as lists, or as
-        an array of 0 and 1 (texts, classes).
+        labels) or a DataFrame (text, label), else drawn. `unsup`: texts alone, which a language model reads;
+        so is a text whose label is missing (None, NaN or an empty string). Several labels for a text come as
+        lists, or as an array of 0 and 1 (texts, classes).
         """
         self._check()
         if hasattr(labels, 'toarray'):
@@ -983,6 +990,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         texts, labels = (list(o) if isinstance(o, Iterator) else o for o in (texts, labels))
         if labels is None and hasattr(texts, 'column_names') and hasattr(texts, 'to_pandas'):
             texts = texts.to_pandas()  # a Hugging Face dataset
+        if labels is None and hasattr(texts, 'columns') and hasattr(valid, 'columns'):
+            texts, valid = _one_frame(texts, valid), None
+        if labels is None and list(getattr(texts, 'columns', ())).count('label') > 1:
+            raise InputError("the table has more than one column 'label': keep the one that is meant")
         if labels is not None:
             if 'part' in getattr(texts, 'columns', ()):
                 warnings.warn(
@@ -1063,7 +1074,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             reader = open_reader(base, **given)
             name = base if isinstance(base, str) else 'own'
             asked = given | getattr(reader, 'asked', {}) | dict(base=name)
-        warn_of_unknown(reader.unknown(reader.ids(texts[:500])))
+        ids = reader.ids(texts[:500])
+        warn_of_unknown(reader.unknown(ids))
+        room = getattr(reader, 'room', None) or getattr(reader, 'max_len', None)
+        cut = np.mean([len(o) > room for o in ids]) if room and asked.get('long', 'end') == 'end' else 0
+        if cut:
+            log(f"  {cut:.0%} of the texts are longer than {room:,} tokens: long='pieces' reads all of them")
         weights, seed = class_weights(self.class_weight, y, classes), self._seed() % 2**32
         out = _fit_probe(texts, y, held, classes, reader, asked, weights, several, seed, log, stage, own)
         return out if self.calibrate else (*out[:3], 1.0)
@@ -1132,8 +1148,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 return (
                     np.where(skipped[:, None], np.nan, probs >= 0.5) if skipped.any() else (probs >= 0.5) * 1
                 )
-            said = [[c for c, p in zip(self.classes, o) if p >= 0.5] for o in probs]
-            return [None if s else o for o, s in zip(said, skipped)]
+            return verdicts(probs, self.classes, True)
         said = self.classes_[np.nan_to_num(probs).argmax(1)]
         if skipped.any():
             said = said.astype(object)
@@ -1146,7 +1161,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         """
         if self._model is None:
             raise _NotFitted(_FITTED)
-        pairs = pair_up(texts, labels, 'labelled')
+        pairs = pair_up(texts, _by_class(labels, self.classes), 'labelled')
         texts, labels = [t for t, _ in pairs], [l for _, l in pairs]
         if self.several_:
             rows = {len(o) for o in labels if _is_list(o)}
@@ -1164,7 +1179,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         """
         if self._model is None:
             raise _NotFitted(_FITTED)
-        pairs = pair_up(texts, labels, 'labelled')
+        pairs = pair_up(texts, _by_class(labels, self.classes), 'labelled')
+        gone = [k for k, (_, o) in enumerate(pairs) if not _is_list(o) and own_label(o) is None]
+        if gone:
+            raise InputError(f'no label in row {name_rows(gone)} (counted from 0): leave these rows out')
         if not pairs:
             raise InputError('there is no labelled text to judge by')
         said = self.predict([t for t, _ in pairs], 'guess')
@@ -1321,6 +1339,33 @@ def _several(labels) -> bool:
     return any(_is_list(o) for o in labels)
 
 # %% ../nbs/10a_text_classifier.ipynb #375c8634
+def _one_frame(train, valid):
+    "Two DataFrames (text, label) as one, with a column `part` that says where a text came from."
+    import pandas as pd
+
+    for name, df in (('training', train), ('validation', valid)):
+        if not {'text', 'label'} <= set(df.columns):
+            raise InputError(f'the {name} table needs the columns text and label, it has: {list(df.columns)}')
+    if 'part' in train.columns:
+        raise InputError('the training table has a column part, which says what validates: leave valid out')
+    parts = [df[['text', 'label']].assign(part=p) for p, df in (('train', train), ('valid', valid))]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _by_class(labels, classes):
+    "A table of 0 and 1 whose columns are classes as an array in the model's order; anything else as it is."
+    columns = list(getattr(labels, 'columns', ()))
+    if getattr(labels, 'ndim', 1) != 2 or len(columns) < 2 or 'label' in columns:
+        return labels
+    names = [own_label(o) for o in columns]
+    if sorted(map(repr, names)) != sorted(map(repr, classes)):
+        raise InputError(
+            f'the table has the columns {name_rows(list(map(repr, names)))}, and the model knows the classes '
+            f'{name_rows(list(map(repr, classes)))}'
+        )
+    return labels.to_numpy()[:, [names.index(c) for c in classes]]
+
+
 def _several_frame(texts, labels, valid, unsup, classes, seed):
     """Texts with several labels each as a frame (text, label, part, row), a label as 0 and 1 for each class;
     the classes (`classes`: those known before), and the form in which the labels came.
@@ -1503,6 +1548,8 @@ def indicators(labels: Any, classes: Collection | None = None) -> tuple[np.ndarr
     """Several labels for each text as an array of 0 and 1 (texts, classes), the classes, and the form in
     which they came, `array` or `lists`. `classes`: those known already.
     """
+    if getattr(labels, 'ndim', 1) != 2:  # a list of names may come as an array, from a Parquet file say
+        labels = [o.tolist() if isinstance(o, np.ndarray) and o.dtype.kind in 'OUS' else o for o in labels]
     if getattr(labels, 'ndim', 1) == 2 or (len(labels) and isinstance(labels[0], np.ndarray)):
         y = np.asarray(labels) if getattr(labels, 'ndim', 1) == 2 else np.stack(list(labels))
         if not np.isin(y, [0, 1]).all():

@@ -29,7 +29,8 @@ from .fetch import short_path, tell
 # %% auto #0
 __all__ = ['TABLES', 'MAX_CHARS', 'subsample', 'decode_utf8', 'table_kind', 'open_text', 'json_rows', 'read_cells', 'csv_chunks',
            'own_texts', 'own_documents', 'name_rows', 'text_column', 'check_texts', 'normalize_text', 'pair_up',
-           'own_label', 'as_frame', 'check_labels', 'calibration_error', 'evaluate_classes', 'left_out_effects']
+           'own_label', 'as_frame', 'check_labels', 'calibration_error', 'verdicts', 'evaluate_classes',
+           'left_out_effects']
 
 # %% ../nbs/01c_texts.ipynb #16c8440a
 def subsample(df: Any, limit: int | None = None, labels: int | None = None, seed: int = 42) -> Any:
@@ -529,6 +530,10 @@ def own_texts(
     if separator or any(isinstance(l, tuple) for l in labels):
         if path.is_dir():
             raise InputError('a folder says one label for each text: a separator of labels is for tables')
+        if separator and not any(separator in l for l in labels if isinstance(l, str)):
+            warnings.warn(
+                f'{path}: no label has {separator!r} in it, so each text has one label', stacklevel=2
+            )
         labels = [None if l is None else _labels_of(l, separator) for l in labels]
         part = part or split_parts(groups or texts, test, valid, seed)
         each = [(n, o, p) for n, l, p in zip(names, labels, part) for o in l or ()]
@@ -590,6 +595,8 @@ def text_column(texts: Any, column: str = 'text') -> Any:
     columns = getattr(texts, 'column_names', None) if columns is None else list(columns)
     columns = list(texts) if isinstance(texts, dict) else columns
     if columns is not None:
+        if list(columns).count(column) > 1:
+            raise InputError(f'the table has more than one column {column!r}: keep the one that is meant')
         if column not in columns and len(columns) != 1:
             raise InputError(f'the table has no column {column!r}; it has: {", ".join(map(repr, columns))}')
         return texts[column if column in columns else columns[0]]
@@ -810,11 +817,24 @@ def calibration_error(probs: Any, y: Any, bins: int = 15) -> float:
     return float(sum(gaps))
 
 
+def verdicts(probs: Any, classes: Collection, several: bool = False) -> list:
+    """What probabilities (texts, classes) say of each text: the likeliest class, or, with `several`, a list
+    of those at 0.5 or above; None for a row of NaN, a text that was skipped.
+    """
+    import numpy as np
+
+    classes, p = list(classes), np.asarray(probs)
+    said = [[c for c, q in zip(classes, o) if q >= 0.5] for o in p] if several else None
+    if not several:
+        said = [classes[k] for k in np.nan_to_num(p).argmax(1)] if len(p) else []
+    return [None if gone else o for o, gone in zip(said, np.isnan(p).any(1))]
+
+
 def evaluate_classes(labels: Collection, probs: Any, classes: Collection) -> dict:
     """Probabilities (texts, classes) compared with labels: `accuracy`, `f1` (macro: the mean over the
-    classes), `f1_micro` (of all verdicts together), `auc` (the mean again, each class against the others;
-    None where only one class is there), `log_loss`, `ece`, `confusion` (true class by predicted class),
-    `per_class` (precision, recall, f1, texts) and `probs`.
+    classes that were asked for or said, as in scikit-learn), `f1_micro` (of all verdicts together), `auc`
+    (the mean again, each class against the others; None where only one class is there), `log_loss`, `ece`,
+    `confusion` (true class by predicted class), `per_class` (precision, recall, f1, texts) and `probs`.
 
     `labels` may be a 2-d array of 0 and 1 (texts, classes), where a text has several: then a class is said
     at 0.5 or above, `accuracy` counts texts with all of them right, and there is no `confusion` and no
@@ -852,9 +872,10 @@ def evaluate_classes(labels: Collection, probs: Any, classes: Collection) -> dic
         c: dict(precision=float(p), recall=float(r), f1=float(f), texts=int(n))
         for c, p, r, f, n in zip(classes, *each)
     }
+    met = true.any(0) | said.any(0)
     hits, calls = int((true & said).sum()), int(true.sum() + said.sum())
     return out | dict(
-        f1=float(np.mean(each[2])),
+        f1=float(np.mean(each[2][met])) if met.any() else 0.0,
         f1_micro=2 * hits / calls if calls else 0.0,
         auc=float(np.mean(aucs)) if aucs else None,
         log_loss=float(loss),

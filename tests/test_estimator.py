@@ -958,3 +958,73 @@ def test_a_causal_reader_reads_in_what_suits_products(tiny_causal, monkeypatch, 
     monkeypatch.setenv('NLPDEEP_PRECISION', asked_for)
     net = CausalReader.open(tiny_causal).net
     assert next(net.parameters()).dtype == (torch.float32 if asked_for else torch.bfloat16)
+
+
+def test_a_column_that_is_there_twice_is_refused(texts, reader):
+    df = pd.DataFrame(dict(text=texts[0], label=texts[1]))
+    c = TextClassifier(base=reader).fit(df)
+    with pytest.raises(InputError, match="more than one column 'text'"):
+        c.predict(pd.concat([df, df.text], axis=1))  # it judged the names of the columns
+    with pytest.raises(InputError, match="more than one column 'label'"):
+        TextClassifier(base=reader).fit(pd.concat([df, df.label], axis=1))
+
+
+def test_a_missing_label_is_no_mistake(texts, reader):
+    c = TextClassifier(base=reader).fit(*texts)
+    for gone in (None, float('nan'), pd.NA):
+        with pytest.raises(InputError, match='no label in row 0'):
+            c.score(texts[0], [gone, *texts[1][1:]])
+
+
+@pytest.mark.parametrize('name', ['calibrate', 'normalize'])
+def test_a_switch_takes_true_or_false(texts, reader, name):
+    with pytest.raises(InputError, match=f"{name} is True or False, not 'no'"):
+        TextClassifier(base=reader, **{name: 'no'}).fit(*texts)
+
+
+def test_a_table_of_labels_by_name(texts, reader):
+    "A DataFrame of 0 and 1 is scored by the names of its columns, not by their order."
+    table = pd.DataFrame(dict(dull=[int(k % 2 == 0) for k in range(80)], warm=[k % 2 for k in range(80)]))
+    c = TextClassifier(base=reader, random_state=0).fit(texts[0], table)
+    assert (
+        c.score(texts[0], table)
+        == c.score(texts[0], table[['warm', 'dull']])
+        == c.score(texts[0], table.values)
+    )
+    assert (
+        c.evaluate(texts[0], table[['warm', 'dull']])['accuracy'] == c.evaluate(texts[0], table)['accuracy']
+    )
+    assert cross_val_score(TextClassifier(base=reader), texts[0], table, cv=2, error_score='raise').shape == (
+        2,
+    )
+    with pytest.raises(InputError, match='the model knows the classes'):
+        c.score(texts[0], table.rename(columns=dict(warm='cold')))
+
+
+def test_lists_of_labels_may_come_as_arrays(texts, reader):
+    "As pandas reads them from a Parquet file."
+    sets = [['dull', 'long'] if k % 2 == 0 else ['warm'] for k in range(80)]
+    c = TextClassifier(base=reader, random_state=0).fit(texts[0], sets)
+    for arrays in ([np.array(o, dtype=object) for o in sets], [np.array(o[:1], dtype=object) for o in sets]):
+        again = TextClassifier(base=reader, random_state=0).fit(texts[0], arrays)
+        assert again.several_ == 'lists' and set(again.classes) <= {*c.classes}
+        assert again.score(texts[0], arrays) > 0.5
+
+
+def test_two_tables(texts, reader):
+    df = pd.DataFrame(dict(text=texts[0], label=texts[1]))
+    c = TextClassifier(base=reader, random_state=0).fit(df[:60], valid=df[60:])
+    assert c.info['texts'] == dict(train=60, unsup=0, valid=20)
+    with pytest.raises(InputError, match='the validation table needs the columns'):
+        TextClassifier(base=reader).fit(df[:60], valid=df[['text']])
+    with pytest.raises(InputError, match='leave valid out'):
+        TextClassifier(base=reader).fit(df[:60].assign(part='train'), valid=df[60:])
+
+
+def test_long_texts_are_counted_in_the_log(texts, reader):
+    lines = []
+    TextClassifier(base=reader, max_len=5, say=lines.append).fit(*texts)
+    assert any('100% of the texts are longer than 5 tokens' in o for o in lines)
+    lines.clear()
+    TextClassifier(base=reader, long='pieces', say=lines.append).fit(*texts)
+    assert not any('longer' in o for o in lines)

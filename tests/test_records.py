@@ -13,6 +13,7 @@ import pytest
 from nlpdeep import provenance as prov
 from nlpdeep import runs as R
 from nlpdeep.core import InputError, write_json
+from nlpdeep.provenance import code_used, made_from
 from nlpdeep.records import Roof, bench, record, results, results_dir
 
 SCRIPT = '''"""Toy."""
@@ -291,3 +292,19 @@ def test_text_as_a_metric_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv('NLPDEEP_RESULTS', str(tmp_path))
     with pytest.raises(InputError, match='these are text: unit'):
         record('toy', dict(rate=1.0, unit='naps'), 'texts')
+
+
+def test_a_script_called_as_a_module_is_is_told_from_it(tmp_path):
+    "`nbs/runs/schedules.py` and `nlpdeep/schedules.py`: a new chapter in the plan made its records stale."
+    hashes = []
+    for chapter, value in (('08_training', 1), ('08d_schedules', 1), ('08d_schedules', 2)):
+        script = tmp_path / 'schedules.py'
+        script.write_text(
+            'from nlpdeep.schedules import layer_rates\nfrom nlpdeep.runs import Plan\n'
+            f"PLAN = Plan(makes='x', chapter={chapter!r}, minutes=1)\n"
+            f'def layer_groups(k):\n    return layer_rates(1e-2, {value})\n'
+        )
+        hashes.append(made_from(script))
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert ('nlpdeep/schedules.py', 'layer_rates') in code_used(script)
+    assert hashes[1]['package_hash'] == hashes[2]['package_hash']

@@ -128,3 +128,20 @@ def test_exported_programs_say_what_the_classifier_says(tuned):
 def test_what_cannot_be_exported_is_refused():
     with pytest.raises(InputError, match='AWD-LSTM'):
         export_classifier(type('Other', (), dict(_model=None))())
+
+
+def test_several_labels_and_skipped_texts_are_served_as_predict_says():
+    pytest.importorskip('fastapi')
+    sets = [['slow', 'long'], ['fun']] * 20
+    model = TextClassifier(TINY, base='', how='finetune', unknown='skip').fit(TEXTS, sets)
+    texts = [*TEXTS[:2], 'zzz qqq']
+    body = dict(texts=texts)
+    asks = [
+        ('/classify', dict(json=body | o))
+        for o in ({}, {'unknown': 'guess'}, {'unknown': 'refuse'}, {'more': 1})
+    ]
+    skipped, guessed, refused, odd = asked(classifier_app(model), *asks)
+    assert skipped.json()['labels'] == model.predict(texts) and skipped.json()['labels'][2] is None
+    assert skipped.json()['probabilities'][2] is None
+    assert guessed.json()['labels'] == model.predict(texts, 'guess')
+    assert (refused.status_code, odd.status_code) == (422, 422)
