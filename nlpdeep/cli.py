@@ -831,7 +831,7 @@ def classify(
     text: _Text = 'text',
     out: Annotated[
         Optional[Path],
-        _option('With --data: the table to write, in the form its name says, with label and probability.'),
+        _option('With --data: the table to write, with label (`said` if it has labels) and probability.'),
     ] = None,
     on_bad: Annotated[
         Optional[str],
@@ -928,7 +928,8 @@ def generate_command(
     device: Device = None,
 ) -> None:
     """
-    Let the language model of a saved model write.
+    Let the language model of a saved model write: of one that was fine-tuned, by `nlpdeep ulmfit` or by
+    `nlpdeep train --how finetune`. A frozen reader does not write.
 
     Examples:
 
@@ -953,11 +954,14 @@ def serve_command(
     device: Device = None,
 ) -> None:
     """
-    Put a saved classifier behind HTTP, until you stop it: GET /health, POST /classify.
+    Put a saved classifier behind HTTP, until you stop it: GET /health, POST /classify with JSON,
+    {"texts": [...]} and, if you like, "unknown": "guess" or "skip".
 
-    Example:
+    Examples:
 
     `nlpdeep serve runs/train --port 8000`
+
+    `curl localhost:8000/classify --json '{"texts": ["a warm and funny film"]}'`
     """
     _use_device(device)
     from nlpdeep.serving import serve

@@ -1206,7 +1206,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         if self._model is None:
             raise _NotFitted(_FITTED.replace('learned', 'read'))
         if self.lm is None:
-            raise InputError('only a fine-tuned AWD-LSTM writes; this classifier asks a frozen reader')
+            raise InputError(
+                "only a fine-tuned AWD-LSTM writes (how='finetune'); this classifier asks a frozen reader"
+            )
         return generate(self.lm, self.words, prompt, **kw)
 
     def explain(
@@ -1240,7 +1242,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def save(self, path: str | Path, extra: dict | None = None, half: bool = False) -> Path:
         """Write the model folder, whole or not at all: safetensors and JSON. `extra`: more files to put in,
-        name -> text. `half`: weights in 16 bits, which halves the folder and moves probabilities a little.
+        name -> text. `half`: weights in 16 bits, which halves those that are in 32 and moves probabilities a
+        little. Of `base='smollm2'` only the head is written: loading takes that reader from the cache, or
+        fetches it again.
         """
         if self._model is None:
             raise InputError('there is nothing to save yet: call fit first')
