@@ -792,13 +792,17 @@ def _new_name(columns: Any, *names: str) -> str:
     return next(o for o in (*names, *numbered) if o not in columns)
 
 
-def _said(clf: Any, probs: Any, separator: str = ';') -> list:
-    "The verdict of each text, in the labels' own type; several labels as one string, `separator` between."
+def _said(clf: Any, probs: Any, separator: str | None = ';') -> list:
+    """The verdict of each text, in the labels' own type; several labels as one string, `separator` between,
+    or as a list, where that is None.
+    """
     from nlpdeep.texts import verdicts
 
     several = bool(getattr(clf, 'several_', None))
     said = verdicts(probs, clf.classes, several)
-    return [separator.join(map(str, o)) if several and o is not None else o for o in said]
+    if not several or separator is None:
+        return said
+    return [None if o is None else separator.join(map(str, o)) for o in said]
 
 # %% ../nbs/14a_commands.ipynb #78b2a53d
 def _lines_of(stream: Any) -> list[str]:
@@ -899,13 +903,11 @@ def classify(
     if skipped.any():
         bad = name_rows(np.flatnonzero(skipped) + 1)
         typer.echo(f'nlpdeep: skipped text {bad} (1 is the first): no word to judge by', err=True)
-    for t, p, said, gone in zip(texts, found, _said(clf, found, separator), skipped):
+    for t, p, said, gone in zip(texts, found, _said(clf, found, None if json_ else separator), skipped):
         if gone:
             continue
         # of several labels: the probability of the verdict on the class that is least sure
         sure = float(np.maximum(p, 1 - p).min() if several else p.max())
-        if several and json_:
-            said = [c for c, q in zip(clf.classes, p) if q >= 0.5]
         probs = {c: round(float(q), 6) for c, q in zip(clf.classes, p)}
         if json_:
             line = json.dumps(dict(text=t, label=said, probabilities=probs), ensure_ascii=False)

@@ -13,7 +13,6 @@ import pytest
 from nlpdeep import provenance as prov
 from nlpdeep import runs as R
 from nlpdeep.core import InputError, write_json
-from nlpdeep.provenance import code_used, made_from
 from nlpdeep.records import Roof, bench, record, results, results_dir
 
 SCRIPT = '''"""Toy."""
@@ -304,7 +303,7 @@ def test_a_script_called_as_a_module_is_is_told_from_it(tmp_path):
             f"PLAN = Plan(makes='x', chapter={chapter!r}, minutes=1)\n"
             f'def layer_groups(k):\n    return layer_rates(1e-2, {value})\n'
         )
-        hashes.append(made_from(script))
+        hashes.append(prov.made_from(script))
     assert hashes[0] == hashes[1] != hashes[2]
-    assert ('nlpdeep/schedules.py', 'layer_rates') in code_used(script)
+    assert ('nlpdeep/schedules.py', 'layer_rates') in prov.code_used(script)
     assert hashes[1]['package_hash'] == hashes[2]['package_hash']
