@@ -28,7 +28,7 @@ LABELS = dict(
 
 PLAN = Plan(
     makes='corpora_baselines',
-    chapter='01_corpora',
+    chapter='01d_baselines',
     minutes=6,
     data=lambda config: (
         'validation part, whole threads' if config['corpus'] == 'newsgroups' else 'validation parts'

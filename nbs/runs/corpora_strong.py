@@ -25,7 +25,7 @@ ALL = '8,835'  # labelled snippets of the training films
 
 PLAN = Plan(
     makes='corpora_strong',
-    chapter='01_corpora',
+    chapter='01d_baselines',
     minutes=4,
     data='movie snippets, validation part',
     configs=[dict(labels=n, features=way) for n in ('100', '500', '2,000', ALL) for way in WAYS],

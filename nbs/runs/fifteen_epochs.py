@@ -218,7 +218,7 @@ def mistakes(d, said, right, n=12):
 
 PLAN = Plan(
     makes='fifteen_epochs fifteen_epochs_mistakes',
-    chapter='07_awd_lstm',
+    chapter='07c_encoder',
     minutes=20,
     data=lambda config: config['on'],
     unwritten=('on',),

@@ -22,7 +22,7 @@ WAIT, LOOKS = 20, (0, 20, 40, 60, 80, 100, 150, 200, 600)
 TIED = 'LSTM, i = 1 - f'
 PLAN = Plan(
     makes='recall_gates',
-    chapter='06_lstm',
+    chapter='05a_numbers',
     minutes=6,
     data='first of four words, drawn at random',
     configs=[
