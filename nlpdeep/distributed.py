@@ -26,7 +26,7 @@ class ShardedLoader(GetAttr):
 
     def __init__(self, whole: Any, rank: int, world: int, train: bool):
         self.whole, self.rank, self.world, self.part = whole, rank, world, 1.0
-        own = getattr(whole, 'world_size', 1) > 1  # chapter 04's loader can share by itself
+        own = getattr(whole, 'world_size', 1) > 1  # workshop 04a's loader can share by itself
         even = whole.bs and whole.bs % world == 0 and (whole.n or 0) % whole.bs % world == 0
         self.split, self.gather = not own and (train or even), own or train or even
 

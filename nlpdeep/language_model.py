@@ -222,7 +222,7 @@ def perplexity(model: torch.nn.Module, ids: Collection, bs: int = 16, seq_len: i
         if isinstance(model, SequentialRNN):
             loss += linear_cross_entropy(
                 model[0](part), model[1].decoder.weight, targ, model[1].decoder.bias, reduction='sum'
-            ).item()  # chapter 07's loss: never all the scores
+            ).item()  # workshop 07b's loss: never all the scores
         else:
             loss += F.cross_entropy(
                 model(part)[0].flatten(0, 1).float(), targ.flatten(), reduction='sum'

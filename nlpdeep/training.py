@@ -279,7 +279,7 @@ def _assemble(cls, dls, model, prec, clip, alpha, beta, guard, cbs, kwargs):
 
 # %% ../nbs/08e_learners.ipynb #bb78b661
 def lm_learner(
-    dls: Any,  # DataLoaders of chapter 04 or of fastai
+    dls: Any,  # DataLoaders of workshop 04a or of fastai
     model: nn.Module,  # a language model: it returns scores, or (scores, raw output, dropped-out output)
     metrics: Any = None,  # default: accuracy and `Perplexity`
     prec: str | None = None,  # bf16, fp16 or fp32 (None: `lm_precision`)

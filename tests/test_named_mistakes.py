@@ -53,7 +53,7 @@ CASES = [
                    + F.linear(h, self.weight_hh, self.bias_hh)).chunk(3, 1)
         f = f.sigmoid()
         c = f * c + f * g.tanh()
-        return o.sigmoid() * c.tanh(), c""", 'the wrong cell from above'),
+        return o.sigmoid() * c.tanh(), c""", 'the wrong cell, with i = f'),
     ('07', 'check_dropout', '',
      """class BrokenDropout(nn.Module):
     def __init__(self, p):

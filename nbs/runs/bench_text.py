@@ -19,7 +19,7 @@ from nlpdeep.tokenization import tokenize_texts
 
 
 def naive_batches(docs, bs, seq_len):
-    "Mini-batches of a list of lists of ids, in Python lists (as in chapter 04)."
+    "Mini-batches of a list of lists of ids, in Python lists (as in workshop 04a)."
     docs = list(docs)
     random.shuffle(docs)
     stream = [t for d in docs for t in d]

@@ -77,7 +77,7 @@ def model7():
 
 
 def awd_lstm():
-    """The full AWD-LSTM at LMModel7's sizes, as chapter 07 makes it: all five dropouts at half of fastai's
+    """The full AWD-LSTM at LMModel7's sizes, as workshop 07c makes it: all five dropouts at half of fastai's
     defaults, an id of its own for padding.
     """
     from nlpdeep.awd_lstm import AWDLSTMConfig, language_model
