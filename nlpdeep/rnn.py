@@ -104,7 +104,7 @@ class RNNCell(nn.Module):
         from_state = F.linear(h, self.weight_hh, self.bias_hh)
         return self.act(from_word + from_state)  # (bs, n_hid)
 
-
+# %% ../nbs/05_rnn.ipynb #24726205
 def cell_weights(cell: nn.Module, n_in: int, n_hid: int, gates: int) -> None:
     "Give `cell` its four parameters, with PyTorch's names, order and range (±1/√n_hid)."
     cell.weight_ih = nn.Parameter(torch.empty(gates * n_hid, n_in))
