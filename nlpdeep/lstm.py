@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from .rnn import cell_weights, check_sequence, check_state, LMModel5, RNN
 
 # %% auto #0
-__all__ = ['ReadableLSTMCell', 'LSTMCell', 'LSTM', 'LMModel6', 'GRUCell', 'GRU']
+__all__ = ['ReadableLSTMCell', 'LSTMCell', 'LSTM', 'GRUCell', 'GRU', 'LMModel6']
 
 # %% ../nbs/06_lstm.ipynb #74292a17
 class ReadableLSTMCell(nn.Module):
@@ -85,20 +85,6 @@ class LSTM(RNN):
             last.append((h, c))
         return torch.stack(xs, steps), tuple(torch.stack(s) for s in zip(*last))
 
-# %% ../nbs/06_lstm.ipynb #4b9db9f6
-class LMModel6(LMModel5):
-    "`LMModel5` with an LSTM (or whatever `rnn` is: `nn.LSTM`, `GRU`, ...)."
-
-    def __init__(
-        self,
-        vocab_sz: int,
-        n_hid: int,
-        n_layers: int = 2,
-        rnn: type[nn.Module] = LSTM,
-        **kwargs,
-    ):
-        super().__init__(vocab_sz, n_hid, n_layers, rnn=rnn, **kwargs)
-
 # %% ../nbs/06_lstm.ipynb #ae2e4a8a
 class GRUCell(nn.Module):
     "One step of a gated recurrent unit with PyTorch's weights (r, z, n)."
@@ -121,3 +107,17 @@ class GRU(RNN):
     "Layers of GRU cells run along a sequence, with the interface of `nn.GRU`."
 
     cell = GRUCell
+
+# %% ../nbs/06_lstm.ipynb #4b9db9f6
+class LMModel6(LMModel5):
+    "`LMModel5` with an LSTM (or whatever `rnn` is: `nn.LSTM`, `GRU`, ...)."
+
+    def __init__(
+        self,
+        vocab_sz: int,
+        n_hid: int,
+        n_layers: int = 2,
+        rnn: type[nn.Module] = LSTM,
+        **kwargs,
+    ):
+        super().__init__(vocab_sz, n_hid, n_layers, rnn=rnn, **kwargs)
