@@ -93,7 +93,7 @@ FURTHER = [
     ('an LSTM from scratch', '06_lstm', '## The same, fused'),
     ("a GRU from scratch, and PyTorch's", '06_lstm', '## The GRU: two gates will do'),
     ("fastai's AWD-LSTM, line by line", '07_awd_lstm', '## The full model'),
-    ('a classifier from a transformer', '12_gpt2_classifier', '## The exercise'),
+    ('a classifier from a transformer', '12_gpt2_classifier', '### The exercise'),
     ('another model, tokenizer, prompt', '11_gpt2', '**6. Try another model, another tokenizer'),
 ]
 
