@@ -3,8 +3,8 @@
 `ulmfit_imdb` reads the last 400 tokens of a review and thaws layer by layer, with one epoch of all layers.
 Here a review has up to 1,400 tokens, as in the lessons, the head trains alone for one epoch, and then
 everything learns at once for two. That was chosen on the validation reviews (seed 1, forwards: 92.9 %
-against 91.2 %). The test reviews at hand are scored once for each seed. The probabilities are kept in
-nlpdeep's cache. Records nbs/results/imdb_whole.json.
+against 91.2 %); seed 2 did not confirm it. The test reviews at hand are scored once for each seed. The
+probabilities are kept in nlpdeep's cache. Records nbs/results/imdb_whole.json.
 """
 
 import numpy as np
