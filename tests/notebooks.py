@@ -352,7 +352,7 @@ def measured() -> str:
             f'{percent(counted, "test")} ({n(asked)}).',
             f'- **IMDb, all labels:** {percent(imdb, "test")} with both directions of the model that ships, '
             f'{percent(reads, "test")} with the transformer that only reads; TF-IDF {percent(words, "test")} '
-            f'(one run each). The lessons reach {lessons} with a larger model.',
+            f'({n(imdb)} each). The lessons reach {lessons} with a larger model.',
             f'- **Tokenizing {cold["data"]}:** {speed:.1f} times as fast as fastai, with the same tokens '
             f'({low:.1f} to {high:.1f} over {cold["config"]["rounds"]} rounds, caches cold).',
         ]
